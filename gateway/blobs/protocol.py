@@ -1,0 +1,132 @@
+"""What a store of bytes must do, and what it may do besides.
+
+A blob is immutable, named by a random id that never contains the object's key (DESIGN §6) and starts with the
+epoch of the process that wrote it, so that leftovers of a dead process are found by listing one prefix. The core
+protocol is small; further abilities are separate Protocols a store may add, found with ``isinstance``.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Final, Protocol, runtime_checkable
+
+from gateway.blobs.digest import Digester
+
+EPOCH_HEX_DIGITS: Final = 8
+
+
+def new_blob_id(epoch: int) -> str:
+    """A fresh id: eight hex digits of the epoch, then 96 random bits. Knowing it is the right to name the blob."""
+    return f"{epoch:0{EPOCH_HEX_DIGITS}x}{secrets.token_hex(12)}"
+
+
+def epoch_of(blob_id: str) -> int:
+    """The epoch a blob was written in. Raises ValueError for a malformed id."""
+    return int(blob_id[:EPOCH_HEX_DIGITS], 16)
+
+
+@dataclass(frozen=True, slots=True)
+class BlobDescription:
+    """What is kept beside the bytes, enough to rebuild the row; Postgres stays the truth."""
+
+    tenant_id: str
+    bucket: str
+    key: str
+    version: str
+    etag: str
+    content_type: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStat:
+    """One stored blob as the store sees it. ``modified_seconds`` is a Unix time."""
+
+    blob_id: str
+    size_bytes: int
+    modified_seconds: float
+
+
+class BlobWriter(Protocol):
+    """One blob in the making. It does not exist until ``finish`` returned; leaving the context before discards it."""
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append. Hashing and writing happen in a bounded thread, overlapped with the caller's next read; the data
+        must not change until the next call returns. Raises StorageError (InsufficientStorage, InternalError)."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until everything written has been hashed and handed to the store, so the digests are final."""
+        ...
+
+    async def finish(self, description: BlobDescription) -> None:
+        """Make the blob durable under its id: when this returns it survives a power cut. An error leaves no blob."""
+        ...
+
+
+class BlobReader(Protocol):
+    """An opened range of one blob; it stays readable although the blob is deleted meanwhile."""
+
+    size_bytes: int
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def close(self) -> None: ...
+
+
+class BlobStore(Protocol):
+    """A named store. Every method may raise StorageError; a missing blob is FileNotFoundError, because only the
+    caller can tell whether that is a race or a breach of an invariant."""
+
+    name: str
+
+    def create(self, blob_id: str, digester: Digester) -> AbstractAsyncContextManager[BlobWriter]: ...
+
+    async def open(self, blob_id: str, offset_bytes: int, length_bytes: int) -> BlobReader: ...
+
+    async def stat(self, blob_id: str) -> BlobStat | None: ...
+
+    async def delete_many(self, blob_ids: Sequence[str]) -> None:
+        """Remove the bytes; a blob that is already gone is no error."""
+        ...
+
+    async def quarantine(self, blob_id: str) -> None:
+        """Take a blob nobody owns out of service without destroying it yet."""
+        ...
+
+    async def purge_quarantine(self, older_than_seconds: float) -> int:
+        """Destroy what has been in quarantine for longer; returns how many blobs."""
+        ...
+
+    async def epochs(self) -> Sequence[int]:
+        """The epochs this store holds blobs of."""
+        ...
+
+    def list_epoch(self, epoch: int) -> AsyncIterator[BlobStat]:
+        """Every blob of one epoch, in no particular order."""
+        ...
+
+    async def check(self) -> None:
+        """Prove that the store can be used now; raises StorageError if not."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class CopyingStore(Protocol):
+    """A store that can copy a blob without the bytes passing through the gateway (hard link, reflink, server side)."""
+
+    async def copy(self, source_blob_id: str, target_blob_id: str, description: BlobDescription) -> None:
+        """Durable when it returns. Raises FileNotFoundError when the source is gone."""
+        ...
+
+
+@runtime_checkable
+class FileBackedStore(Protocol):
+    """A store whose blobs are local files, so that the edge may use sendfile."""
+
+    async def open_file(self, blob_id: str) -> int:
+        """A read-only file descriptor the caller closes. Raises FileNotFoundError."""
+        ...

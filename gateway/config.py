@@ -1,0 +1,74 @@
+"""Settings: one typed, frozen object, read once at the start and passed down. Nothing is read at import.
+
+Every field is also an environment variable ``ROWLOCK_<FIELD>``; the exceptions (``DATABASE_URL``) say so. Units are
+in the names. ``rowlock config`` prints this class as the manual.
+"""
+
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE: Final = 1024 * 1024
+GIBIBYTE: Final = 1024 * MEBIBYTE
+
+
+class Settings(BaseSettings):
+    """What an operator can choose. The defaults are right for a laptop and safe for a server."""
+
+    model_config = SettingsConfigDict(env_prefix="ROWLOCK_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # where things are
+    data_dir: Path = Field(Path("./rowlock-data"), description="Directory of the files, the embedded Postgres and the keys")
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(9000, ge=0, le=65535, description="Port of the S3 API")
+    region: str = Field("us-east-1", min_length=1, description="Region that requests must be signed for")
+    workers: int | None = Field(None, ge=1, le=256, description="Worker processes (default: one a processor)")
+    domain: str | None = Field(None, description="Base domain of virtual-host style, e.g. s3.example.com")
+    tls_cert: Path | None = Field(None, description="Certificate chain (PEM); with tls_key the server speaks https")
+    tls_key: Path | None = Field(None, description="Private key (PEM)")
+
+    # Postgres
+    database_url: SecretStr | None = Field(
+        None, validation_alias="DATABASE_URL", description="Postgres to use instead of the embedded one"
+    )
+    postgres_bin: Path | None = Field(None, description="Directory of the Postgres programs for the embedded server")
+    postgres_user: str | None = Field(None, description="System user of the embedded Postgres when started by root")
+    database_pool_size: int = Field(16, ge=1, le=1000, description="Most connections a worker opens")
+    database_pool_timeout_seconds: float = Field(5.0, gt=0, description="Longest wait for a connection before 503")
+    statement_timeout_seconds: float = Field(30.0, gt=0, description="Longest run of one statement")
+
+    # first key and secrets
+    access_key_id: str | None = Field(None, description="First access key, given instead of generated")
+    secret_access_key: SecretStr | None = Field(None, description="Its secret")
+    master_key: SecretStr | None = Field(None, description="32 bytes, base64: encrypts stored secrets")
+    master_key_file: Path | None = Field(None, description="File that holds the master key (default: in data_dir)")
+
+    # limits
+    max_object_bytes: int = Field(5 * 1024 * GIBIBYTE, ge=1, description="Largest object")
+    max_put_bytes: int = Field(5 * GIBIBYTE, ge=1, description="Largest single PUT or part")
+    inline_max_bytes: int = Field(4096, ge=0, le=MEBIBYTE, description="Objects up to this size live in the row itself")
+    header_timeout_seconds: float = Field(10.0, gt=0, description="Longest time to send a request head")
+    keep_alive_seconds: float = Field(75.0, gt=0, description="Idle time before a connection is closed")
+    body_idle_seconds: float = Field(20.0, gt=0, description="Longest silence inside a request body")
+    body_min_bytes_per_second: int = Field(1024, ge=0, description="Slowest body, averaged over a minute")
+    send_idle_seconds: float = Field(60.0, gt=0, description="Longest time a client may take no answer bytes")
+    drain_seconds: float = Field(60.0, ge=0, description="Time running requests get after SIGTERM")
+    connections: int = Field(10_000, ge=1, description="Most open connections a worker keeps")
+
+    # background work
+    garbage_grace_seconds: float = Field(86_400.0, ge=0, description="How long released bytes are kept; longer than your restore window")
+    sweep_interval_seconds: float = Field(30.0, gt=0, description="How often the background worker looks for work")
+    epoch_heartbeat_seconds: float = Field(5.0, gt=0, description="How often a worker says that it is alive")
+    epoch_dead_seconds: float = Field(60.0, gt=0, description="Silence after which a worker counts as dead")
+    quarantine_seconds: float = Field(14 * 86_400.0, ge=0, description="How long ownerless bytes are kept before they are destroyed")
+
+    # what it says
+    log_format: Literal["auto", "json", "pretty"] = Field("auto", description="JSON, or pretty on a terminal")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written")
+
+    @field_validator("domain")
+    @classmethod
+    def _lower_domain(cls, value: str | None) -> str | None:
+        return value.strip(".").lower() if value else None

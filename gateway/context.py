@@ -1,0 +1,128 @@
+"""The frozen records that travel with a request: who asks, for what, and within which scope.
+
+Fronts build them, operations read them, the metadata session turns :class:`Scope` into transaction-local
+settings. Nothing here does I/O or knows HTTP.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+ANONYMOUS_ROLE: Final = "anon"
+SERVICE_ROLE: Final = "service_role"
+ENGINE_ROLE: Final = "rowlock_engine"
+
+
+class AuthMethod(StrEnum):
+    """Every way a caller may prove who it is. A handler never asks again; a new member needs a case in ``auth/identify``."""
+
+    ANONYMOUS = "anonymous"
+    SIGV4_HEADER = "sigv4-header"
+    SIGV4_QUERY = "sigv4-query"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A database, its secrets and its limits. Single-tenant mode is one implicit tenant."""
+
+    id: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who acts. ``role`` is a Postgres role out of the allow-list, ``claims`` are what policies read as the JWT."""
+
+    tenant_id: str
+    role: str
+    method: AuthMethod
+    subject: str | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    access_key_id: str | None = None
+    display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAddress:
+    """The service itself: ``GET /``."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketAddress:
+    """A bucket, by path style or by host style."""
+
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectAddress:
+    """A key in a bucket. The key is literal: decoded once from the raw path, never normalised."""
+
+    bucket: str
+    key: str
+
+
+Address = ServiceAddress | BucketAddress | ObjectAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a statement runs as: the settings made transaction-local before it (DESIGN §4)."""
+
+    role: str
+    operation: str
+    claims_json: str = "{}"
+    subject: str = ""
+    method: str = ""
+    path: str = ""
+    headers_json: str = "{}"
+    request_id: str = ""
+    access_key_id: str = ""
+    client_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated request for one operation.
+
+    ``operation`` is the name policies see in ``storage.operation()``; ``headers_json`` holds only headers that are
+    safe to show to SQL (no credentials).
+    """
+
+    tenant: Tenant
+    principal: Principal
+    operation: str
+    request_id: str
+    method: str = ""
+    path: str = ""
+    headers_json: str = "{}"
+    client_address: str = ""
+    secure: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """The scope every statement of this call runs in."""
+        principal = self.principal
+        claims = {"role": principal.role, **principal.claims}
+        if principal.subject is not None:
+            claims.setdefault("sub", principal.subject)
+        return Scope(
+            role=principal.role,
+            operation=self.operation,
+            claims_json=json.dumps(claims, ensure_ascii=False),
+            subject=principal.subject or "",
+            method=self.method,
+            path=self.path,
+            headers_json=self.headers_json,
+            request_id=self.request_id,
+            access_key_id=principal.access_key_id or "",
+            client_address=self.client_address,
+        )
+
+
+def system_scope(operation: str) -> Scope:
+    """The scope of the server's own work: sweeper, heartbeat, fsck."""
+    return Scope(role=ENGINE_ROLE, operation=operation)

@@ -1,0 +1,111 @@
+"""The one error catalogue, and the one exception the core raises.
+
+A code's name, status and message are AWS's (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html);
+each front renders it in its own shape. Nothing below the fronts knows HTTP beyond the status kept here as data.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """One entry of the catalogue. ``retry_after_seconds`` is sent with answers a client should repeat."""
+
+    name: str
+    status: int
+    message: str
+    retry_after_seconds: int | None = None
+
+
+_CATALOGUE: Final = (
+    ErrorCode("AccessDenied", 403, "Access Denied"),
+    ErrorCode("AuthorizationHeaderMalformed", 400, "The authorization header you provided is invalid."),
+    ErrorCode("AuthorizationQueryParametersError", 400, "The authorization query parameters that you provided are not valid."),
+    ErrorCode("BadDigest", 400, "The Content-MD5 or checksum value that you specified did not match what the server received."),
+    ErrorCode("BadRequest", 400, "The request could not be understood."),
+    ErrorCode("BucketAlreadyExists", 409, "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Select a different name and try again."),
+    ErrorCode("BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded and you already own it."),
+    ErrorCode("BucketNotEmpty", 409, "The bucket you tried to delete is not empty"),
+    ErrorCode("ConditionalRequestConflict", 409, "The conditional request cannot succeed due to a conflicting operation against this resource."),
+    ErrorCode("CredentialsNotSupported", 400, "This request does not support credentials."),
+    ErrorCode("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size"),
+    ErrorCode("EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size"),
+    ErrorCode("ExpiredToken", 400, "The provided token has expired."),
+    ErrorCode("IllegalLocationConstraintException", 400, "The specified location constraint is not valid for this region."),
+    ErrorCode("IncompleteBody", 400, "You did not provide the number of bytes specified by the Content-Length HTTP header"),
+    ErrorCode("InsufficientStorage", 507, "The server has no room left to store the object."),
+    ErrorCode("InternalError", 500, "We encountered an internal error. Please try again."),
+    ErrorCode("InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records."),
+    ErrorCode("InvalidArgument", 400, "Invalid Argument"),
+    ErrorCode("InvalidBucketName", 400, "The specified bucket is not valid."),
+    ErrorCode("InvalidBucketState", 409, "The request is not valid with the current state of the bucket."),
+    ErrorCode("InvalidChunkSizeError", 400, "The chunk size of the aws-chunked body is not valid."),
+    ErrorCode("InvalidDigest", 400, "The Content-MD5 or checksum value that you specified is not valid."),
+    ErrorCode("InvalidHost", 400, "The Host header is missing or not valid."),
+    ErrorCode("InvalidLocationConstraint", 400, "The specified location-constraint is not valid"),
+    ErrorCode("InvalidObjectState", 403, "The operation is not valid for the current state of the object."),
+    ErrorCode("InvalidPart", 400, "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."),
+    ErrorCode("InvalidPartNumber", 416, "The requested partnumber is not satisfiable"),
+    ErrorCode("InvalidPartOrder", 400, "The list of parts was not in ascending order. Parts must be ordered by part number."),
+    ErrorCode("InvalidPolicyDocument", 400, "The content of the form does not meet the conditions specified in the policy document."),
+    ErrorCode("InvalidRange", 416, "The requested range is not satisfiable"),
+    ErrorCode("InvalidRequest", 400, "Invalid Request"),
+    ErrorCode("InvalidStorageClass", 400, "The storage class you specified is not valid"),
+    ErrorCode("InvalidToken", 400, "The provided token is malformed or otherwise invalid."),
+    ErrorCode("InvalidURI", 400, "Couldn't parse the specified URI."),
+    ErrorCode("KeyTooLongError", 400, "Your key is too long"),
+    ErrorCode("MalformedPOSTRequest", 400, "The body of your POST request is not well-formed multipart/form-data."),
+    ErrorCode("MalformedTrailerError", 400, "The request contained trailing data that was not well-formed or did not conform to our published schema."),
+    ErrorCode("MalformedXML", 400, "The XML you provided was not well-formed or did not validate against our published schema"),
+    ErrorCode("MaxMessageLengthExceeded", 400, "Your request was too big."),
+    ErrorCode("MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size"),
+    ErrorCode("MethodNotAllowed", 405, "The specified method is not allowed against this resource."),
+    ErrorCode("MissingContentLength", 411, "You must provide the Content-Length HTTP header."),
+    ErrorCode("MissingRequestBodyError", 400, "Request Body is empty"),
+    ErrorCode("MissingSecurityHeader", 400, "Your request was missing a required header"),
+    ErrorCode("NoSuchBucket", 404, "The specified bucket does not exist"),
+    ErrorCode("NoSuchBucketPolicy", 404, "The bucket policy does not exist"),
+    ErrorCode("NoSuchCORSConfiguration", 404, "The CORS configuration does not exist"),
+    ErrorCode("NoSuchKey", 404, "The specified key does not exist."),
+    ErrorCode("NoSuchLifecycleConfiguration", 404, "The lifecycle configuration does not exist"),
+    ErrorCode("NoSuchObjectLockConfiguration", 404, "The specified object does not have a ObjectLock configuration"),
+    ErrorCode("NoSuchPublicAccessBlockConfiguration", 404, "The public access block configuration was not found"),
+    ErrorCode("NoSuchTagSet", 404, "The TagSet does not exist"),
+    ErrorCode("NoSuchUpload", 404, "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."),
+    ErrorCode("NoSuchVersion", 404, "The specified version does not exist."),
+    ErrorCode("NoSuchWebsiteConfiguration", 404, "The specified bucket does not have a website configuration"),
+    ErrorCode("NotImplemented", 501, "A header you provided implies functionality that is not implemented"),
+    ErrorCode("NotModified", 304, "Not Modified"),
+    ErrorCode("ObjectLockConfigurationNotFoundError", 404, "Object Lock configuration does not exist for this bucket"),
+    ErrorCode("OwnershipControlsNotFoundError", 404, "The bucket ownership controls were not found"),
+    ErrorCode("PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold"),
+    ErrorCode("ReplicationConfigurationNotFoundError", 404, "The replication configuration was not found"),
+    ErrorCode("RequestHeaderSectionTooLarge", 400, "Your request header section exceeds the maximum allowed size."),
+    ErrorCode("RequestTimeTooSkewed", 403, "The difference between the request time and the server's time is too large."),
+    ErrorCode("RequestTimeout", 400, "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed."),
+    ErrorCode("ServerSideEncryptionConfigurationNotFoundError", 404, "The server side encryption configuration was not found"),
+    ErrorCode("ServiceUnavailable", 503, "Service is unable to handle request.", retry_after_seconds=1),
+    ErrorCode("SignatureDoesNotMatch", 403, "The request signature we calculated does not match the signature you provided. Check your key and signing method."),
+    ErrorCode("SlowDown", 503, "Please reduce your request rate.", retry_after_seconds=1),
+    ErrorCode("UnexpectedContent", 400, "This request does not support content"),
+    ErrorCode("XAmzContentChecksumMismatch", 400, "The provided 'x-amz-checksum' header does not match what was computed."),
+    ErrorCode("XAmzContentSHA256Mismatch", 400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
+)  # fmt: skip
+
+CATALOGUE: Final[Mapping[str, ErrorCode]] = {code.name: code for code in _CATALOGUE}
+
+
+class StorageError(Exception):
+    """A refusal or failure with a code of the catalogue.
+
+    ``message`` replaces the catalogue's text; ``fields`` are the extra elements S3 puts beside it (``Key``,
+    ``BucketName``, ``ArgumentName``…). Neither may hold a secret: both are shown to the caller.
+    """
+
+    def __init__(self, code: str, message: str | None = None, **fields: str) -> None:
+        self.code: Final = CATALOGUE[code]
+        self.message: Final = message if message is not None else self.code.message
+        self.fields: Final[Mapping[str, str]] = fields
+        super().__init__(f"{code}: {self.message}")
