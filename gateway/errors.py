@@ -45,6 +45,7 @@ _CATALOGUE: Final = (
     ErrorCode("InvalidDigest", 400, "The Content-MD5 or checksum value that you specified is not valid."),
     ErrorCode("InvalidHost", 400, "The Host header is missing or not valid."),
     ErrorCode("InvalidLocationConstraint", 400, "The specified location-constraint is not valid"),
+    ErrorCode("InvalidMimeType", 415, "The bucket does not allow objects of this content type."),
     ErrorCode("InvalidObjectState", 403, "The operation is not valid for the current state of the object."),
     ErrorCode("InvalidPart", 400, "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."),
     ErrorCode("InvalidPartNumber", 416, "The requested partnumber is not satisfiable"),

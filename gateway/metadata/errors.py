@@ -1,0 +1,83 @@
+"""From SQLSTATE to the catalogue. The text of a database error never reaches a caller: it may show SQL or hosts."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+
+from gateway.errors import StorageError
+
+# Raised by our own functions in sql/tenant (class RL), and what Postgres itself says.
+_BY_SQLSTATE: Final[Mapping[str, str]] = {
+    "RL001": "NoSuchBucket",
+    "RL002": "NoSuchKey",
+    "RL003": "PreconditionFailed",
+    "RL004": "ServiceUnavailable",
+    "RL005": "EntityTooLarge",
+    "RL006": "InvalidMimeType",
+    "RL007": "NoSuchUpload",
+    "RL008": "ConditionalRequestConflict",
+    "RL009": "InvalidPart",
+    "22021": "InvalidArgument",  # character not in repertoire
+    "22P05": "InvalidArgument",  # untranslatable character
+    "22P02": "InvalidArgument",  # invalid text representation
+    "25006": "ServiceUnavailable",  # read-only: a fail-over is under way
+    "25P02": "ServiceUnavailable",
+    "40001": "SlowDown",
+    "40P01": "SlowDown",
+    "42501": "AccessDenied",
+    "53100": "InsufficientStorage",  # disk full
+    "53200": "SlowDown",
+    "53300": "SlowDown",  # too many connections
+    "55P03": "SlowDown",  # lock not available in time
+    "57014": "SlowDown",  # statement timeout
+    "57P01": "ServiceUnavailable",
+    "57P02": "ServiceUnavailable",
+    "57P03": "ServiceUnavailable",
+}
+
+RETRYABLE: Final = frozenset({"40001", "40P01"})
+
+
+class DuplicateRow(Exception):
+    """A unique constraint refused an INSERT."""
+
+
+class OutcomeUnknown(StorageError):
+    """The connection was lost while a write was under way: it may have been committed or not."""
+
+    def __init__(self) -> None:
+        super().__init__("ServiceUnavailable")
+
+
+def translate(error: Exception) -> Exception:
+    """What to raise instead of a driver's error. A programming error stays what it is, so that it is seen."""
+    if isinstance(error, (PoolTimeout, TooManyRequests)):
+        return StorageError("SlowDown")
+    if isinstance(error, PoolClosed):
+        return StorageError("ServiceUnavailable")
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        return DuplicateRow()
+    state = getattr(error, "sqlstate", None)
+    if state in _BY_SQLSTATE:
+        condition = _condition(error)
+        fields = {"Condition": condition} if condition else {}
+        return StorageError(_BY_SQLSTATE[state], **fields)
+    if isinstance(error, psycopg.OperationalError):
+        return StorageError("ServiceUnavailable")
+    if isinstance(error, psycopg.DataError) and state is None:
+        return StorageError("InvalidArgument")
+    return error
+
+
+def is_connection_loss(error: Exception) -> bool:
+    """True if the server or the network went away, so that a new connection may do better."""
+    if isinstance(error, psycopg.errors.AdminShutdown | psycopg.errors.CrashShutdown | psycopg.errors.CannotConnectNow):
+        return True
+    return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+
+
+def _condition(error: Exception) -> str | None:
+    detail = getattr(getattr(error, "diag", None), "message_detail", None)
+    return detail if detail in ("If-Match", "If-None-Match") else None

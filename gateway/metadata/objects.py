@@ -1,0 +1,204 @@
+"""storage.objects, one function a query."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from gateway import statements
+from gateway.context import Scope
+from gateway.metadata.errors import OutcomeUnknown
+from gateway.metadata.keyspace import KeyRange, successor
+from gateway.metadata.records import (
+    Checksum,
+    DeleteOutcome,
+    Headers,
+    ListedObject,
+    NewObject,
+    ObjectRecord,
+    WriteCondition,
+    headers_of,
+    metadata_json,
+)
+from gateway.metadata.session import Row, Session, Transaction
+
+_SQL: Final = statements.load("objects")
+
+
+async def find_object(session: Session, scope: Scope, bucket: str, key: str) -> ObjectRecord | None:
+    """The current object as the caller sees it, with inline bytes."""
+    rows = await session.fetch(scope, _SQL["find_object"], bucket=bucket, key=key)
+    return _object(rows[0]) if rows else None
+
+
+async def describe_object(session: Session, scope: Scope, bucket: str, key: str) -> ObjectRecord | None:
+    """The same without inline bytes; ``has_bytes`` is not to be asked of it."""
+    rows = await session.fetch(scope, _SQL["describe_object"], bucket=bucket, key=key)
+    return _object(rows[0]) if rows else None
+
+
+async def put_object(session: Session, scope: Scope, new: NewObject, condition: WriteCondition) -> datetime:
+    """Commit an object whose bytes are durable; returns its Last-Modified.
+
+    Raises StorageError. When the outcome of COMMIT is unknown it finds out and, if the write did not happen, tries
+    once more; :class:`OutcomeUnknown` means that this failed too, and that the blob must be left alone.
+    """
+    values = _put_values(new, condition)
+    try:
+        [row] = await session.write(scope, _SQL["put_object"], **values)
+    except OutcomeUnknown:
+        if await _is_current_version(session, scope, new):
+            found = await describe_object(session, scope, new.bucket, new.key)
+            return found.updated_at if found else datetime.now().astimezone()
+        [row] = await session.write(scope, _SQL["put_object"], **values)
+    modified: datetime = row[0]
+    return modified
+
+
+async def put_object_in(transaction: Transaction, new: NewObject, condition: WriteCondition) -> datetime:
+    """The same as one statement of a transaction."""
+    [row] = await transaction.fetch(_SQL["put_object"], **_put_values(new, condition))
+    modified: datetime = row[0]
+    return modified
+
+
+async def probe_put_object(
+    session: Session,
+    scope: Scope,
+    bucket: str,
+    key: str,
+    owner_id: str | None,
+    headers: Headers,
+    size_bytes: int | None,
+    condition: WriteCondition,
+) -> None:
+    """Would this write be let in? Raises what the write would."""
+    await session.fetch(
+        scope,
+        _SQL["probe_put_object"],
+        bucket=bucket,
+        key=key,
+        owner_id=owner_id,
+        metadata=metadata_json(headers, size_bytes, None, None),
+        user_metadata=headers.user_metadata_json,
+        size_bytes=size_bytes,
+        if_match=condition.if_match,
+        if_none_match=condition.if_none_match,
+    )
+
+
+async def replace_metadata(
+    session: Session, scope: Scope, bucket: str, key: str, source: ObjectRecord, headers: Headers, condition: WriteCondition
+) -> datetime | None:
+    """Give an object new headers; None when another writer replaced it meanwhile."""
+    rows = await session.fetch(
+        scope,
+        _SQL["replace_metadata"],
+        bucket=bucket,
+        key=key,
+        source_version=source.version,
+        metadata=metadata_json(headers, source.size_bytes, source.etag, None),
+        user_metadata=headers.user_metadata_json,
+        if_match=condition.if_match,
+        if_none_match=condition.if_none_match,
+    )
+    return rows[0][0] if rows else None
+
+
+async def delete_object(session: Session, scope: Scope, bucket: str, key: str, if_match: str | None) -> DeleteOutcome:
+    """Delete as the caller. Raises AccessDenied, NoSuchBucket, PreconditionFailed."""
+    [row] = await session.fetch(scope, _SQL["delete_object"], bucket=bucket, key=key, if_match=if_match)
+    return DeleteOutcome(row[0])
+
+
+async def delete_objects(
+    session: Session, scope: Scope, bucket: str, keys: Sequence[str], etags: Sequence[str | None]
+) -> dict[str, DeleteOutcome]:
+    """Delete many as the caller, all in one transaction; says of each key what became of it."""
+    rows = await session.fetch(scope, _SQL["delete_objects"], bucket=bucket, keys=list(keys), etags=list(etags))
+    return {row[0]: DeleteOutcome(row[1]) for row in rows}
+
+
+async def list_objects(
+    session: Session, scope: Scope, bucket: str, keys: KeyRange, prefix: str, delimiter: str | None, page_size: int
+) -> list[ListedObject]:
+    """One page of keys and common prefixes in byte order; at most ``page_size`` entries."""
+    if keys.is_empty or page_size <= 0:
+        return []
+    if delimiter:
+        rows = await session.fetch(
+            scope,
+            _SQL["list_objects"],
+            bucket=bucket,
+            lower=keys.lower,
+            upper=keys.upper,
+            prefix_length=len(prefix),
+            delimiter=delimiter,
+            seek=successor(delimiter),
+            page_size=page_size,
+        )
+    else:
+        rows = await session.fetch(
+            scope, _SQL["list_objects_flat"], bucket=bucket, lower=keys.lower, upper=keys.upper, page_size=page_size
+        )
+    return [ListedObject(*row[:5], row[5] or 0, row[6] or "", *row[7:]) for row in rows]
+
+
+async def _is_current_version(session: Session, scope: Scope, new: NewObject) -> bool:
+    [row] = await session.fetch(
+        scope, _SQL["is_current_version"], bucket=new.bucket, key=new.key, version=new.version
+    )
+    return bool(row[0])
+
+
+def _put_values(new: NewObject, condition: WriteCondition) -> dict[str, Any]:
+    checksum = new.checksum
+    return {
+        "bucket": new.bucket,
+        "key": new.key,
+        "version": new.version,
+        "owner_id": new.owner_id,
+        "metadata": metadata_json(new.headers, new.size_bytes, new.etag, datetime.now().astimezone()),
+        "user_metadata": new.headers.user_metadata_json,
+        "epoch": new.epoch,
+        "backend": new.backend,
+        "blob_id": new.blob_id,
+        "content": new.content,
+        "size_bytes": new.size_bytes,
+        "etag": new.etag,
+        "part_sizes": list(new.part_sizes) or None,
+        "part_blobs": list(new.part_blobs) or None,
+        "part_checksums": list(new.part_checksums) or None,
+        "checksum_algorithm": checksum.algorithm if checksum else None,
+        "checksum_type": checksum.type if checksum else None,
+        "checksum_value": checksum.value if checksum else None,
+        "if_match": condition.if_match,
+        "if_none_match": condition.if_none_match,
+    }
+
+
+def _object(row: Row) -> ObjectRecord:
+    algorithm, kind, value = row[15:18]
+    return ObjectRecord(
+        id=row[0],
+        version=row[1] or "",
+        is_versioned=row[2],
+        headers=headers_of(_document(row[3]), _document(row[4])),
+        updated_at=row[5],
+        owner_id=row[6],
+        size_bytes=row[7] or 0,
+        etag=row[8] or "",
+        backend=row[9],
+        blob_id=row[10],
+        content=row[11],
+        part_sizes=tuple(row[12] or ()),
+        part_blobs=tuple(row[13] or ()),
+        part_checksums=tuple(row[14] or ()),
+        checksum=Checksum(algorithm, kind, value) if algorithm and kind and value else None,
+    )
+
+
+def _document(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, str | bytes):
+        value = json.loads(value)
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,221 @@
+"""Rows as the operations see them: frozen, typed, no SQL."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class Visibility(StrEnum):
+    """What a caller who found nothing may be told of a bucket."""
+
+    NONE = "none"
+    HIDDEN = "hidden"
+    VISIBLE = "visible"
+
+
+class DeleteOutcome(StrEnum):
+    """What became of one key of a bulk delete."""
+
+    DELETED = "deleted"
+    ABSENT = "absent"
+    DENIED = "denied"
+    MISMATCH = "mismatch"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRecord:
+    """A row of storage.buckets."""
+
+    id: str
+    created_at: datetime
+    owner_id: str | None
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A stored checksum: S3's algorithm name (``CRC32``…), ``FULL_OBJECT`` or ``COMPOSITE``, and the base64 value."""
+
+    algorithm: str
+    type: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """What describes an object besides its bytes; kept in ``metadata`` under Supabase's names where it has one."""
+
+    content_type: str = "binary/octet-stream"
+    cache_control: str | None = None
+    content_disposition: str | None = None
+    content_encoding: str | None = None
+    content_language: str | None = None
+    expires: str | None = None
+    website_redirect_location: str | None = None
+    storage_class: str | None = None
+    user_metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def user_metadata_json(self) -> str | None:
+        """The column ``user_metadata``."""
+        return json.dumps(dict(self.user_metadata), ensure_ascii=False) if self.user_metadata else None
+
+
+_HEADER_KEYS = (
+    ("content_type", "mimetype"),
+    ("cache_control", "cacheControl"),
+    ("content_disposition", "contentDisposition"),
+    ("content_encoding", "contentEncoding"),
+    ("content_language", "contentLanguage"),
+    ("expires", "expires"),
+    ("website_redirect_location", "websiteRedirectLocation"),
+    ("storage_class", "storageClass"),
+)
+
+
+def metadata_json(headers: Headers, size_bytes: int | None, etag: str | None, modified: datetime | None) -> str:
+    """The column ``metadata`` in Supabase's shape, which policies and dashboards read (``size``, ``mimetype``…)."""
+    document: dict[str, Any] = {}
+    for attribute, key in _HEADER_KEYS:
+        value = getattr(headers, attribute)
+        if value is not None:
+            document[key] = value
+    if size_bytes is not None:
+        document.update(size=size_bytes, contentLength=size_bytes, httpStatusCode=200)
+    if etag is not None:
+        document["eTag"] = f'"{etag}"'
+    if modified is not None:
+        document["lastModified"] = modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return json.dumps(document, ensure_ascii=False)
+
+
+def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, Any] | None) -> Headers:
+    """Read the two columns back; a row made by hand may lack anything, or hold what is no text."""
+    found = metadata or {}
+    values = {attribute: str(found[key]) for attribute, key in _HEADER_KEYS if found.get(key) is not None}
+    texts = {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in (user_metadata or {}).items()}
+    return Headers(user_metadata=texts, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """A row of storage.objects. Exactly one of ``content``, ``blob_id`` and ``part_blobs`` is set if it has bytes."""
+
+    id: UUID
+    version: str
+    is_versioned: bool
+    headers: Headers
+    updated_at: datetime
+    owner_id: str | None
+    size_bytes: int
+    etag: str
+    backend: str | None
+    blob_id: str | None
+    content: bytes | None
+    part_sizes: tuple[int, ...]
+    part_blobs: tuple[str, ...]
+    part_checksums: tuple[str, ...]
+    checksum: Checksum | None
+
+    @property
+    def has_bytes(self) -> bool:
+        """False for a row made by plain SQL, which describes an object that was never stored."""
+        return self.content is not None or self.blob_id is not None or bool(self.part_blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """One entry of a listing: a key, or a common prefix when ``is_prefix``."""
+
+    name: str
+    is_prefix: bool
+    version: str | None
+    is_versioned: bool
+    updated_at: datetime | None
+    size_bytes: int
+    etag: str
+    owner_id: str | None
+    checksum_algorithm: str | None
+    checksum_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewObject:
+    """An object about to be committed: what describes it and where its durable bytes already are."""
+
+    bucket: str
+    key: str
+    version: str
+    owner_id: str | None
+    headers: Headers
+    size_bytes: int
+    etag: str
+    epoch: int | None = None
+    backend: str | None = None
+    blob_id: str | None = None
+    content: bytes | None = None
+    part_sizes: tuple[int, ...] = ()
+    part_blobs: tuple[str, ...] = ()
+    part_checksums: tuple[str, ...] = ()
+    checksum: Checksum | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCondition:
+    """Preconditions of a write. ``if_match`` is an unquoted ETag or ``*``."""
+
+    if_match: str | None = None
+    if_none_match: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRecord:
+    """An open (or, with ``answer``, a completed) multipart upload."""
+
+    version: str
+    owner_id: str | None
+    headers: Headers
+    backend: str
+    checksum_algorithm: str | None
+    checksum_type: str | None
+    answer: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUpload:
+    """One entry of ListMultipartUploads."""
+
+    key: str
+    upload_id: str
+    created_at: datetime
+    owner_id: str | None
+    checksum_algorithm: str | None
+    checksum_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """A stored part of an open upload."""
+
+    number: int
+    size_bytes: int
+    etag: str
+    created_at: datetime
+    blob_id: str
+    checksum_algorithm: str | None
+    checksum_value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadForPart:
+    """What a part must know of its upload."""
+
+    backend: str
+    version: str
+    checksum_algorithm: str | None
+    checksum_type: str | None

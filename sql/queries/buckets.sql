@@ -1,0 +1,22 @@
+-- name: list_buckets
+SELECT b.id, b.created_at, b.owner_id
+FROM storage.buckets AS b
+WHERE b.id >= %(lower)s::text COLLATE "C" AND b.id < %(upper)s::text COLLATE "C" AND b.type = 'STANDARD'
+ORDER BY b.id COLLATE "C"
+LIMIT %(page_size)s::integer;
+
+-- name: create_bucket
+INSERT INTO storage.buckets (id, name, owner, owner_id, public)
+VALUES (%(bucket)s::text, %(bucket)s::text, rowlock.subject_uuid(%(owner_id)s::text), %(owner_id)s::text, %(public)s::boolean);
+
+-- name: find_bucket
+-- As the caller; with what to say when it sees nothing.
+SELECT b.id, b.created_at, b.owner_id, b.public, rowlock.bucket_visibility(%(bucket)s::text)
+FROM (SELECT) AS once
+LEFT JOIN storage.buckets AS b ON b.id = %(bucket)s::text;
+
+-- name: delete_bucket
+SELECT rowlock.delete_bucket(%(bucket)s::text);
+
+-- name: bucket_visibility
+SELECT rowlock.bucket_visibility(%(bucket)s::text);

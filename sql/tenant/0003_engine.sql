@@ -1,0 +1,128 @@
+-- Schema rowlock: epochs of the processes that write blobs, the garbage that waits for its grace period, and the
+-- triggers that make every way of changing storage.objects safe, psql included (DESIGN §5).
+
+-- One row for each life of a process that writes blobs. A blob's id starts with its epoch; what a dead epoch left
+-- behind is found by listing that prefix.
+CREATE TABLE rowlock.epochs (
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    host text NOT NULL,
+    process_id integer NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    dead_at timestamptz,
+    swept_at timestamptz
+);
+
+CREATE TABLE rowlock.garbage (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    backend text NOT NULL,
+    blob_id text NOT NULL UNIQUE,
+    released_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    claimed_until timestamptz
+);
+CREATE INDEX garbage_released_at ON rowlock.garbage (released_at);
+
+ALTER TABLE rowlock.epochs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE rowlock.epochs FORCE ROW LEVEL SECURITY;
+ALTER TABLE rowlock.garbage ENABLE ROW LEVEL SECURITY;
+ALTER TABLE rowlock.garbage FORCE ROW LEVEL SECURITY;
+GRANT ALL ON rowlock.epochs, rowlock.garbage TO rowlock_engine;
+CREATE POLICY engine ON rowlock.epochs TO rowlock_engine USING (true) WITH CHECK (true);
+CREATE POLICY engine ON rowlock.garbage TO rowlock_engine USING (true) WITH CHECK (true);
+
+-- Functions that look past row-level security serve the gateway's login only; a role that reaches this database by
+-- another login is refused. session_user cannot be changed by SET ROLE.
+CREATE FUNCTION rowlock.is_gateway() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = '' AS
+$$ SELECT pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER') $$;
+
+CREATE FUNCTION rowlock.require_gateway() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = '' AS
+$$
+BEGIN
+    IF NOT pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER') THEN
+        RAISE insufficient_privilege USING MESSAGE = 'only the gateway may call this function';
+    END IF;
+END
+$$;
+
+-- The columns that say where bytes are belong to the gateway: a role with UPDATE on its own row must not point it at
+-- somebody else's blob, nor at none.
+CREATE FUNCTION rowlock.guard_bytes() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS
+$$
+BEGIN
+    PERFORM rowlock.require_gateway();
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER guard_bytes_insert BEFORE INSERT ON storage.objects FOR EACH ROW
+    WHEN (NEW.blob_id IS NOT NULL OR NEW.content IS NOT NULL OR NEW.part_blobs IS NOT NULL OR NEW.size_bytes IS NOT NULL)
+    EXECUTE FUNCTION rowlock.guard_bytes();
+CREATE TRIGGER guard_bytes_update BEFORE UPDATE ON storage.objects FOR EACH ROW
+    WHEN ((NEW.blob_id, NEW.content, NEW.part_blobs, NEW.part_sizes, NEW.size_bytes, NEW.etag, NEW.backend)
+        IS DISTINCT FROM (OLD.blob_id, OLD.content, OLD.part_blobs, OLD.part_sizes, OLD.size_bytes, OLD.etag, OLD.backend))
+    EXECUTE FUNCTION rowlock.guard_bytes();
+
+-- Whoever removes or replaces a row's bytes, in whatever way, leaves the blobs to the sweeper in the same transaction.
+CREATE FUNCTION rowlock.release_bytes() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+$$
+BEGIN
+    IF OLD.blob_id IS NOT NULL THEN
+        INSERT INTO rowlock.garbage (backend, blob_id) VALUES (OLD.backend, OLD.blob_id) ON CONFLICT (blob_id) DO NOTHING;
+    END IF;
+    IF OLD.part_blobs IS NOT NULL THEN
+        INSERT INTO rowlock.garbage (backend, blob_id)
+        SELECT OLD.backend, part FROM unnest(OLD.part_blobs) AS part ON CONFLICT (blob_id) DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER release_bytes_delete AFTER DELETE ON storage.objects FOR EACH ROW
+    WHEN (OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL)
+    EXECUTE FUNCTION rowlock.release_bytes();
+CREATE TRIGGER release_bytes_update AFTER UPDATE ON storage.objects FOR EACH ROW
+    WHEN ((OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL)
+        AND (OLD.blob_id, OLD.part_blobs) IS DISTINCT FROM (NEW.blob_id, NEW.part_blobs))
+    EXECUTE FUNCTION rowlock.release_bytes();
+
+CREATE FUNCTION rowlock.release_all_bytes() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+$$
+BEGIN
+    INSERT INTO rowlock.garbage (backend, blob_id)
+    SELECT o.backend, held.blob
+    FROM storage.objects AS o
+    CROSS JOIN LATERAL unnest(o.part_blobs || o.blob_id) AS held (blob)
+    WHERE held.blob IS NOT NULL
+    ON CONFLICT (blob_id) DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER release_bytes_truncate BEFORE TRUNCATE ON storage.objects FOR EACH STATEMENT
+    EXECUTE FUNCTION rowlock.release_all_bytes();
+
+CREATE FUNCTION rowlock.release_part() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+$$
+BEGIN
+    INSERT INTO rowlock.garbage (backend, blob_id) VALUES (OLD.backend, OLD.blob_id) ON CONFLICT (blob_id) DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER release_part_delete AFTER DELETE ON storage.s3_multipart_uploads_parts FOR EACH ROW
+    WHEN (OLD.blob_id IS NOT NULL AND NOT OLD.adopted)
+    EXECUTE FUNCTION rowlock.release_part();
+CREATE TRIGGER release_part_update AFTER UPDATE ON storage.s3_multipart_uploads_parts FOR EACH ROW
+    WHEN (OLD.blob_id IS NOT NULL AND OLD.blob_id IS DISTINCT FROM NEW.blob_id)
+    EXECUTE FUNCTION rowlock.release_part();
+
+-- Triggers fire for everybody, also where a restore has set session_replication_role.
+ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER release_bytes_delete;
+ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER release_bytes_update;
+ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER release_bytes_truncate;
+
+ALTER FUNCTION rowlock.release_bytes() OWNER TO rowlock_engine;
+ALTER FUNCTION rowlock.release_all_bytes() OWNER TO rowlock_engine;
+ALTER FUNCTION rowlock.release_part() OWNER TO rowlock_engine;
