@@ -6,7 +6,8 @@ tell empty from absent, is an empty tuple. Instants are aware datetimes. Adding 
 a line in ``INPUTS`` and ``OUTPUTS``, a line in ``table.py``, a handler.
 
 ``etag`` fields hold the bare tag: the front takes the quotes off and puts them on. Condition headers (``if_match``,
-``if_none_match``) and ``range`` are the text as sent. ``expires`` is opaque text: S3 stores what it is given.
+``if_none_match``) and ``range`` are the text as sent. ``expires`` and ``response_expires`` are opaque text: S3
+stores and returns what it is given.
 """
 
 from collections.abc import Mapping

@@ -189,7 +189,8 @@ class UploadPartCopyOutput:
 class CompletedPart:
     """Details of the parts that were uploaded."""
 
-    etag: str | None = None
+    etag: str
+    part_number: int
     checksum_crc32: str | None = None
     checksum_crc32c: str | None = None
     checksum_crc64nvme: str | None = None
@@ -200,14 +201,13 @@ class CompletedPart:
     checksum_xxhash64: str | None = None
     checksum_xxhash3: str | None = None
     checksum_xxhash128: str | None = None
-    part_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletedMultipartUpload:
     """The container for the completed multipart upload details."""
 
-    parts: tuple[CompletedPart, ...] = ()
+    parts: tuple[CompletedPart, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +217,7 @@ class CompleteMultipartUploadInput:
     bucket: str
     key: str
     upload_id: str
-    multipart_upload: CompletedMultipartUpload | None = None
+    multipart_upload: CompletedMultipartUpload
     checksum_crc32: str | None = None
     checksum_crc32c: str | None = None
     checksum_crc64nvme: str | None = None

@@ -111,7 +111,7 @@ class GetObjectInput:
     response_content_encoding: str | None = None
     response_content_language: str | None = None
     response_content_type: str | None = None
-    response_expires: datetime | None = None
+    response_expires: str | None = None
     version_id: str | None = None
     sse_customer_algorithm: str | None = None
     sse_customer_key: str | None = None
@@ -190,7 +190,7 @@ class HeadObjectInput:
     response_content_encoding: str | None = None
     response_content_language: str | None = None
     response_content_type: str | None = None
-    response_expires: datetime | None = None
+    response_expires: str | None = None
     version_id: str | None = None
     sse_customer_algorithm: str | None = None
     sse_customer_key: str | None = None
