@@ -1,0 +1,167 @@
+"""Who may do what: ACLs, policies, public access, ownership, CORS: typed inputs and outputs."""
+
+from dataclasses import dataclass
+
+from gateway.operations.shapes.common import Grantee, Owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Container for grant information."""
+
+    grantee: Grantee | None = None
+    permission: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketAclInput:
+    """What GetBucketAcl is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketAclOutput:
+    """What GetBucketAcl answers."""
+
+    owner: Owner | None = None
+    grants: tuple[Grant, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetObjectAclInput:
+    """What GetObjectAcl is asked."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    request_payer: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetObjectAclOutput:
+    """What GetObjectAcl answers."""
+
+    owner: Owner | None = None
+    grants: tuple[Grant, ...] | None = None
+    request_charged: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketPolicyInput:
+    """What GetBucketPolicy is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketPolicyOutput:
+    """What GetBucketPolicy answers."""
+
+    policy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyStatus:
+    """The container element for a bucket's policy status."""
+
+    is_public: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketPolicyStatusInput:
+    """What GetBucketPolicyStatus is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketPolicyStatusOutput:
+    """What GetBucketPolicyStatus answers."""
+
+    policy_status: PolicyStatus | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicAccessBlockConfiguration:
+    """The PublicAccessBlock configuration that you want to apply to this Amazon S3 bucket."""
+
+    block_public_acls: bool | None = None
+    ignore_public_acls: bool | None = None
+    block_public_policy: bool | None = None
+    restrict_public_buckets: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetPublicAccessBlockInput:
+    """What GetPublicAccessBlock is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetPublicAccessBlockOutput:
+    """What GetPublicAccessBlock answers."""
+
+    public_access_block_configuration: PublicAccessBlockConfiguration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnershipControlsRule:
+    """The container element for an ownership control rule."""
+
+    object_ownership: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnershipControls:
+    """The container element for a bucket's ownership controls."""
+
+    rules: tuple[OwnershipControlsRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketOwnershipControlsInput:
+    """What GetBucketOwnershipControls is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketOwnershipControlsOutput:
+    """What GetBucketOwnershipControls answers."""
+
+    ownership_controls: OwnershipControls | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CORSRule:
+    """Specifies a cross-origin access rule for an Amazon S3 bucket."""
+
+    allowed_methods: tuple[str, ...]
+    allowed_origins: tuple[str, ...]
+    id: str | None = None
+    allowed_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketCorsInput:
+    """What GetBucketCors is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetBucketCorsOutput:
+    """What GetBucketCors answers."""
+
+    cors_rules: tuple[CORSRule, ...] = ()
