@@ -5,7 +5,7 @@ from typing import Final
 from gateway import statements
 from gateway.context import Scope
 from gateway.errors import StorageError
-from gateway.metadata.errors import DuplicateRow, OutcomeUnknown
+from gateway.metadata.errors import DuplicateRow, OutcomeUnknown, ReferencedRow
 from gateway.metadata.keyspace import KeyRange
 from gateway.metadata.records import BucketRecord, Visibility
 from gateway.metadata.session import Session
@@ -48,7 +48,10 @@ async def visibility(session: Session, scope: Scope, bucket: str) -> Visibility:
 
 async def delete_bucket(session: Session, scope: Scope, bucket: str) -> None:
     """Delete as the caller. Raises NoSuchBucket, AccessDenied, BucketNotEmpty."""
-    [row] = await session.fetch(scope, _SQL["delete_bucket"], bucket=bucket)
+    try:
+        [row] = await session.fetch(scope, _SQL["delete_bucket"], bucket=bucket)
+    except ReferencedRow as error:
+        raise StorageError("BucketNotEmpty", BucketName=bucket) from error
     if row[0] == "none":
         raise StorageError("NoSuchBucket", BucketName=bucket)
     if row[0] != "deleted":

@@ -44,6 +44,10 @@ class DuplicateRow(Exception):
     """A unique constraint refused an INSERT."""
 
 
+class ReferencedRow(Exception):
+    """A foreign key refused the statement: what it needs is gone, or what it removes is needed."""
+
+
 class OutcomeUnknown(StorageError):
     """The connection was lost while a write was under way: it may have been committed or not."""
 
@@ -59,6 +63,8 @@ def translate(error: Exception) -> Exception:
         return StorageError("ServiceUnavailable")
     if isinstance(error, psycopg.errors.UniqueViolation):
         return DuplicateRow()
+    if isinstance(error, psycopg.errors.ForeignKeyViolation):
+        return ReferencedRow()
     state = getattr(error, "sqlstate", None)
     if state in _BY_SQLSTATE:
         condition = _condition(error)

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from gateway import statements
 from gateway.context import Scope
-from gateway.metadata.errors import OutcomeUnknown
+from gateway.errors import StorageError
+from gateway.metadata.errors import OutcomeUnknown, ReferencedRow
 from gateway.metadata.keyspace import KeyRange, successor
 from gateway.metadata.records import (
     Checksum,
@@ -16,11 +17,11 @@ from gateway.metadata.records import (
     ListedObject,
     NewObject,
     ObjectRecord,
-    WriteCondition,
     headers_of,
     metadata_json,
 )
 from gateway.metadata.session import Row, Session, Transaction
+from gateway.wire.conditions import WriteCondition
 
 _SQL: Final = statements.load("objects")
 
@@ -32,7 +33,7 @@ async def find_object(session: Session, scope: Scope, bucket: str, key: str) -> 
 
 
 async def describe_object(session: Session, scope: Scope, bucket: str, key: str) -> ObjectRecord | None:
-    """The same without inline bytes; ``has_bytes`` is not to be asked of it."""
+    """The same without inline bytes."""
     rows = await session.fetch(scope, _SQL["describe_object"], bucket=bucket, key=key)
     return _object(rows[0]) if rows else None
 
@@ -46,6 +47,8 @@ async def put_object(session: Session, scope: Scope, new: NewObject, condition: 
     values = _put_values(new, condition)
     try:
         [row] = await session.write(scope, _SQL["put_object"], **values)
+    except ReferencedRow as error:
+        raise StorageError("NoSuchBucket", BucketName=new.bucket) from error
     except OutcomeUnknown:
         if await _is_current_version(session, scope, new):
             found = await describe_object(session, scope, new.bucket, new.key)
@@ -83,7 +86,7 @@ async def probe_put_object(
         user_metadata=headers.user_metadata_json,
         size_bytes=size_bytes,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match,
+        if_none_match=condition.if_none_match is not None,
     )
 
 
@@ -100,7 +103,7 @@ async def replace_metadata(
         metadata=metadata_json(headers, source.size_bytes, source.etag, None),
         user_metadata=headers.user_metadata_json,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match,
+        if_none_match=condition.if_none_match is not None,
     )
     return rows[0][0] if rows else None
 
@@ -173,7 +176,7 @@ def _put_values(new: NewObject, condition: WriteCondition) -> dict[str, Any]:
         "checksum_type": checksum.type if checksum else None,
         "checksum_value": checksum.value if checksum else None,
         "if_match": condition.if_match,
-        "if_none_match": condition.if_none_match,
+        "if_none_match": condition.if_none_match is not None,
     }
 
 
@@ -181,6 +184,7 @@ def _object(row: Row) -> ObjectRecord:
     algorithm, kind, value = row[15:18]
     return ObjectRecord(
         id=row[0],
+        is_stored=row[7] is not None,
         version=row[1] or "",
         is_versioned=row[2],
         headers=headers_of(_document(row[3]), _document(row[4])),

@@ -104,9 +104,13 @@ def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, A
 
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
-    """A row of storage.objects. Exactly one of ``content``, ``blob_id`` and ``part_blobs`` is set if it has bytes."""
+    """A row of storage.objects. Exactly one of ``content``, ``blob_id`` and ``part_blobs`` is set if it is stored.
+
+    ``is_stored`` is False for a row made by plain SQL: it describes an object whose bytes nobody ever sent.
+    """
 
     id: UUID
+    is_stored: bool
     version: str
     is_versioned: bool
     headers: Headers
@@ -121,11 +125,6 @@ class ObjectRecord:
     part_blobs: tuple[str, ...]
     part_checksums: tuple[str, ...]
     checksum: Checksum | None
-
-    @property
-    def has_bytes(self) -> bool:
-        """False for a row made by plain SQL, which describes an object that was never stored."""
-        return self.content is not None or self.blob_id is not None or bool(self.part_blobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +162,6 @@ class NewObject:
     part_blobs: tuple[str, ...] = ()
     part_checksums: tuple[str, ...] = ()
     checksum: Checksum | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WriteCondition:
-    """Preconditions of a write. ``if_match`` is an unquoted ETag or ``*``."""
-
-    if_match: str | None = None
-    if_none_match: bool = False
 
 
 @dataclass(frozen=True, slots=True)

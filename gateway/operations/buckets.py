@@ -1,0 +1,113 @@
+"""ListBuckets, CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation."""
+
+from typing import Final
+
+from gateway.context import Call
+from gateway.errors import StorageError
+from gateway.metadata import buckets, keyspace
+from gateway.metadata.buckets import DuplicateRow
+from gateway.operations import access, owners
+from gateway.operations.services import Services
+from gateway.operations.shapes import (
+    Bucket,
+    CreateBucketInput,
+    CreateBucketOutput,
+    DeleteBucketInput,
+    DeleteBucketOutput,
+    GetBucketLocationInput,
+    GetBucketLocationOutput,
+    HeadBucketInput,
+    HeadBucketOutput,
+    ListBucketsInput,
+    ListBucketsOutput,
+)
+from gateway.operations.tokens import decode_token, encode_token
+from gateway.wire.addressing import validate_bucket_name
+
+_MAX_BUCKETS: Final = 10_000
+# The region in which a bucket may be made again by its owner, and whose buckets have no location constraint.
+_CLASSIC_REGION: Final = "us-east-1"
+
+
+async def list_buckets(services: Services, call: Call, asked: ListBucketsInput) -> ListBucketsOutput:
+    """The buckets the caller sees (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html)."""
+    limit = _MAX_BUCKETS if asked.max_buckets is None else asked.max_buckets
+    if not 1 <= limit <= _MAX_BUCKETS:
+        raise StorageError(
+            "InvalidArgument",
+            f"Argument max-buckets must be an integer between 1 and {_MAX_BUCKETS}",
+            ArgumentName="max-buckets",
+            ArgumentValue=str(limit),
+        )
+    if asked.bucket_region not in (None, call.tenant.region):
+        return ListBucketsOutput(buckets=(), owner=owners.owner(call, call.principal.subject), prefix=asked.prefix)
+    last = decode_token(asked.continuation_token) if asked.continuation_token else None
+    keys = keyspace.within(asked.prefix or "", lower=keyspace.after(last) if last else "")
+    found = await buckets.list_buckets(services.session, call.scope, keys, limit + 1)
+    page = found[:limit]
+    # The region and the token belong to the paged form of the request; older clients do not expect them.
+    paged = asked.max_buckets is not None or asked.continuation_token is not None
+    return ListBucketsOutput(
+        buckets=tuple(
+            Bucket(
+                name=bucket.id,
+                creation_date=bucket.created_at,
+                bucket_region=call.tenant.region if paged else None,
+            )
+            for bucket in page
+        ),
+        owner=owners.owner(call, call.principal.subject),
+        continuation_token=encode_token(page[-1].id) if len(found) > limit else None,
+        prefix=asked.prefix,
+    )
+
+
+async def create_bucket(services: Services, call: Call, asked: CreateBucketInput) -> CreateBucketOutput:
+    """Make a bucket owned by the caller. ACLs are taken and mean "private" until access control by ACL exists."""
+    validate_bucket_name(asked.bucket, creating=True)
+    access.refuse_unimplemented(asked, bucket_namespace="x-amz-bucket-namespace")
+    if asked.object_lock_enabled_for_bucket:
+        raise StorageError("NotImplemented", Header="x-amz-bucket-object-lock-enabled")
+    _require_location(asked, call.tenant.region)
+    try:
+        await buckets.create_bucket(
+            services.session, call.scope, asked.bucket, call.principal.subject, public=False
+        )
+    except DuplicateRow as error:
+        existing, _ = await buckets.find_bucket(services.session, call.scope, asked.bucket)
+        if existing is None or (existing.owner_id or None) != call.principal.subject:
+            raise StorageError("BucketAlreadyExists", BucketName=asked.bucket) from error
+        if call.tenant.region != _CLASSIC_REGION:
+            raise StorageError("BucketAlreadyOwnedByYou", BucketName=asked.bucket) from error
+    return CreateBucketOutput(location=f"/{asked.bucket}")
+
+
+async def head_bucket(services: Services, call: Call, asked: HeadBucketInput) -> HeadBucketOutput:
+    """Does the bucket exist and may the caller see it?"""
+    await access.require_bucket(services, call, asked.bucket)
+    return HeadBucketOutput(bucket_region=call.tenant.region)
+
+
+async def delete_bucket(services: Services, call: Call, asked: DeleteBucketInput) -> DeleteBucketOutput:
+    """Delete an empty bucket, and with it the uploads into it that were never finished."""
+    await buckets.delete_bucket(services.session, call.scope, asked.bucket)
+    return DeleteBucketOutput()
+
+
+async def get_bucket_location(
+    services: Services, call: Call, asked: GetBucketLocationInput
+) -> GetBucketLocationOutput:
+    """The bucket's region; nothing for us-east-1, as S3 has it."""
+    await access.require_bucket(services, call, asked.bucket)
+    region = call.tenant.region
+    return GetBucketLocationOutput(location_constraint=None if region == _CLASSIC_REGION else region)
+
+
+def _require_location(asked: CreateBucketInput, region: str) -> None:
+    configuration = asked.create_bucket_configuration
+    wanted = configuration.location_constraint if configuration else None
+    if wanted and wanted != region:
+        raise StorageError(
+            "IllegalLocationConstraintException",
+            f"The {wanted} location constraint is incompatible for the region specific endpoint this request was sent to.",
+        )

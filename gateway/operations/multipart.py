@@ -1,0 +1,388 @@
+"""The multipart family: create, upload and copy parts, complete, abort, list.
+
+A part is an immutable blob; a completed object is a manifest of them, so completing is one metadata transaction
+whatever the size (DESIGN §6).
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from gateway.blobs.digest import multipart_etag
+from gateway.context import Call
+from gateway.errors import StorageError
+from gateway.metadata import multipart, objects
+from gateway.metadata.errors import OutcomeUnknown
+from gateway.metadata.records import Checksum, Headers, NewObject, PartRecord, UploadForPart, UploadRecord
+from gateway.operations import access, checksums, owners, upload
+from gateway.operations.content import open_content
+from gateway.operations.copying import find_source
+from gateway.operations.objects import NO_WRITE_CONDITION, headers_from
+from gateway.operations.services import Services
+from gateway.operations.shapes import (
+    AbortMultipartUploadInput,
+    AbortMultipartUploadOutput,
+    CompletedPart,
+    CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput,
+    CopyPartResult,
+    CreateMultipartUploadInput,
+    CreateMultipartUploadOutput,
+    ListPartsInput,
+    ListPartsOutput,
+    Part,
+    UploadPartCopyInput,
+    UploadPartCopyOutput,
+    UploadPartInput,
+    UploadPartOutput,
+)
+from gateway.telemetry.failpoints import failpoint
+from gateway.wire.conditions import write_condition
+from gateway.wire.ranges import parse_copy_source_range
+
+MIN_PART_BYTES: Final = 5 * 1024 * 1024
+MAX_PARTS: Final = 10_000
+_PAGE: Final = 1000
+_READ_ATTEMPTS: Final = 3
+_STANDARD: Final = "STANDARD"
+
+
+async def create_multipart_upload(
+    services: Services, call: Call, asked: CreateMultipartUploadInput
+) -> CreateMultipartUploadOutput:
+    """Begin an upload; the caller must be allowed to put the key."""
+    access.refuse_unimplemented_writing(asked)
+    kind = checksums.upload_type(asked.checksum_algorithm, asked.checksum_type)
+    upload_id = upload.new_version()
+    await multipart.create_multipart_upload(
+        services.session,
+        call.scope,
+        upload_id=upload_id,
+        bucket=asked.bucket,
+        key=asked.key,
+        version=upload.new_version(),
+        owner_id=call.principal.subject,
+        headers=headers_from(asked),
+        backend=services.blobs.default.name,
+        checksum_algorithm=asked.checksum_algorithm,
+        checksum_type=kind,
+    )
+    return CreateMultipartUploadOutput(
+        bucket=asked.bucket,
+        key=asked.key,
+        upload_id=upload_id,
+        checksum_algorithm=asked.checksum_algorithm,
+        checksum_type=kind,
+    )
+
+
+async def upload_part(services: Services, call: Call, asked: UploadPartInput) -> UploadPartOutput:
+    """Store one part."""
+    _require_part_number(asked.part_number)
+    access.refuse_unimplemented_writing(asked)
+    limit = services.limits.max_put_bytes
+    if asked.body.length is not None and asked.body.length > limit:
+        raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
+    begun = await multipart.probe_part(
+        services.session, call.scope, asked.upload_id, asked.bucket, asked.key, asked.body.length
+    )
+    algorithms = _part_algorithms(begun, asked.body.required_digests)
+    received = await upload.receive(
+        services,
+        asked.body,
+        _describe_part(call, asked.bucket, asked.key, begun, asked.part_number),
+        algorithms=algorithms,
+        allow_inline=False,
+        max_bytes=limit,
+    )
+    algorithm, value = _part_checksum(begun, received.digests, asked.body.checksum)
+    await _record(services, call, asked, begun, received, algorithm, value)
+    return UploadPartOutput(etag=received.etag, **checksums.value_field(algorithm, value))
+
+
+async def upload_part_copy(services: Services, call: Call, asked: UploadPartCopyInput) -> UploadPartCopyOutput:
+    """Make a part out of (a range of) an object."""
+    _require_part_number(asked.part_number)
+    access.refuse_unimplemented_writing(asked)
+    begun = await multipart.probe_part(services.session, call.scope, asked.upload_id, asked.bucket, asked.key, None)
+    for _ in range(_READ_ATTEMPTS):
+        source = await find_source(services, call, asked)
+        span = parse_copy_source_range(asked.copy_source_range, source.size_bytes) if asked.copy_source_range else None
+        length = span.length_bytes if span else source.size_bytes
+        if length > services.limits.max_put_bytes:
+            raise StorageError("InvalidRequest", "The specified copy range is larger than the maximum allowable size")
+        try:
+            reader = await open_content(services, source, span.first if span else 0, length)
+        except FileNotFoundError:
+            continue
+        received = await upload.receive_copy(
+            services,
+            reader,
+            _describe_part(call, asked.bucket, asked.key, begun, asked.part_number),
+            _part_algorithms(begun, frozenset()),
+        )
+        algorithm, value = _part_checksum(begun, received.digests, None)
+        modified = await _record(services, call, asked, begun, received, algorithm, value)
+        return UploadPartCopyOutput(
+            copy_part_result=CopyPartResult(
+                etag=received.etag, last_modified=modified, **checksums.value_field(algorithm, value)
+            )
+        )
+    raise StorageError("ConditionalRequestConflict")
+
+
+async def complete_multipart_upload(
+    services: Services, call: Call, asked: CompleteMultipartUploadInput
+) -> CompleteMultipartUploadOutput:
+    """Make the object out of its parts; asked again, it says the same again
+    (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html)."""
+    wanted = asked.multipart_upload.parts if asked.multipart_upload else ()
+    _require_order(wanted)
+    condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
+    try:
+        async with services.session.transaction(call.scope) as transaction:
+            begun = await multipart.lock_upload(transaction, asked.upload_id, asked.bucket, asked.key)
+            if begun.answer is not None:
+                return _completed(asked, begun.answer)
+            parts = _chosen(wanted, {part.number: part for part in await multipart.all_parts(transaction, asked.upload_id)})
+            new = _manifest(services, call, asked, begun, parts)
+            failpoint("complete.in_transaction")
+            await objects.put_object_in(transaction, new, condition)
+            answer = {"etag": new.etag, "checksum": checksums.fields(new.checksum)}
+            await multipart.finish_upload(transaction, asked.upload_id, new.part_blobs, answer)
+            failpoint("complete.before_commit")
+    except OutcomeUnknown:
+        earlier = await multipart.completed_answer(
+            services.session, call.scope, asked.upload_id, asked.bucket, asked.key
+        )
+        if earlier is None:
+            raise
+        answer = dict(earlier)
+    failpoint("complete.after_commit")
+    return _completed(asked, answer)
+
+
+async def abort_multipart_upload(
+    services: Services, call: Call, asked: AbortMultipartUploadInput
+) -> AbortMultipartUploadOutput:
+    """Give up an upload; its parts are destroyed after the grace period."""
+    await multipart.abort_upload(services.session, call.scope, asked.upload_id, asked.bucket, asked.key)
+    return AbortMultipartUploadOutput()
+
+
+async def list_parts(services: Services, call: Call, asked: ListPartsInput) -> ListPartsOutput:
+    """The parts of an open upload, by number."""
+    limit = min(_PAGE if asked.max_parts is None else asked.max_parts, _PAGE)
+    marker = asked.part_number_marker or 0
+    begun, found = await multipart.list_parts(
+        services.session, call.scope, asked.upload_id, asked.bucket, asked.key, marker, limit + 1
+    )
+    page = found[:limit]
+    subject = call.principal.subject
+    return ListPartsOutput(
+        bucket=asked.bucket,
+        key=asked.key,
+        upload_id=asked.upload_id,
+        part_number_marker=marker,
+        next_part_number_marker=page[-1].number if page else marker,
+        max_parts=limit,
+        is_truncated=len(found) > limit,
+        parts=tuple(
+            Part(
+                part_number=part.number,
+                last_modified=part.created_at,
+                etag=part.etag,
+                size=part.size_bytes,
+                **checksums.value_field(part.checksum_algorithm, part.checksum_value),
+            )
+            for part in page
+        ),
+        initiator=owners.initiator(call, subject),
+        owner=owners.owner(call, subject),
+        storage_class=_STANDARD,
+        checksum_algorithm=begun.checksum_algorithm,
+        checksum_type=begun.checksum_type,
+    )
+
+
+async def _record(
+    services: Services,
+    call: Call,
+    asked: UploadPartInput | UploadPartCopyInput,
+    begun: UploadForPart,
+    received: upload.ReceivedBytes,
+    algorithm: str | None,
+    value: str | None,
+) -> Any:
+    if received.blob_id is None or received.backend is None or received.epoch is None:
+        raise StorageError("InternalError")
+    failpoint("part.before_commit")
+    async with upload.discard_on_refusal(services, received.backend, received.blob_id):
+        return await multipart.record_part(
+            services.session,
+            call.scope,
+            upload_id=asked.upload_id,
+            bucket=asked.bucket,
+            key=asked.key,
+            part_number=asked.part_number,
+            epoch=received.epoch,
+            backend=received.backend,
+            blob_id=received.blob_id,
+            size_bytes=received.size_bytes,
+            etag=received.etag,
+            checksum_algorithm=algorithm,
+            checksum_value=value,
+            owner_id=call.principal.subject,
+        )
+
+
+def _require_part_number(number: int) -> None:
+    if not 1 <= number <= MAX_PARTS:
+        raise StorageError(
+            "InvalidArgument",
+            f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive",
+            ArgumentName="partNumber",
+            ArgumentValue=str(number),
+        )
+
+
+def _describe_part(call: Call, bucket: str, key: str, begun: UploadForPart, number: int) -> upload.Describe:
+    return upload.describe(call, bucket, key, f"{begun.version}.{number}", Headers())
+
+
+def _part_algorithms(begun: UploadForPart, sent: frozenset[str]) -> tuple[str, ...]:
+    """What to compute for a part beyond what its request asks. Raises InvalidRequest if that asks for another."""
+    if begun.checksum_algorithm is None:
+        return ()
+    expected = checksums.digest_name(begun.checksum_algorithm)
+    others = sent - {"md5", "sha256", expected}
+    if others:
+        actual = min(others)
+        raise StorageError(
+            "InvalidRequest",
+            f"Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {actual}",
+        )
+    return (expected,)
+
+
+def _part_checksum(
+    begun: UploadForPart, digests: Mapping[str, bytes], sent: tuple[str, str] | None
+) -> tuple[str | None, str | None]:
+    if begun.checksum_algorithm is not None:
+        digest = digests[checksums.digest_name(begun.checksum_algorithm)]
+        return begun.checksum_algorithm, b64encode(digest).decode()
+    if sent is not None:
+        return checksums.s3_name(sent[0]), sent[1]
+    return None, None
+
+
+def _require_order(wanted: Sequence[CompletedPart]) -> None:
+    if not 1 <= len(wanted) <= MAX_PARTS:
+        raise StorageError("MalformedXML")
+    numbers = [part.part_number for part in wanted]
+    for number in numbers:
+        if not 1 <= number <= MAX_PARTS:
+            raise StorageError(
+                "InvalidArgument",
+                "PartNumber must be >= 1" if number < 1 else f"PartNumber must be <= {MAX_PARTS}",
+                ArgumentName="PartNumber",
+                ArgumentValue=str(number),
+            )
+    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+        raise StorageError("InvalidPartOrder")
+
+
+def _chosen(wanted: Sequence[CompletedPart], stored: Mapping[int, PartRecord]) -> list[PartRecord]:
+    """The stored parts a completion names. Raises InvalidPart, EntityTooSmall."""
+    chosen = []
+    for asked in wanted:
+        part = stored.get(asked.part_number)
+        etag = asked.etag.strip('"')
+        if part is None or part.etag != etag or not _same_checksum(asked, part):
+            raise StorageError("InvalidPart", PartNumber=str(asked.part_number), ETag=etag)
+        chosen.append(part)
+    for part in chosen[:-1]:
+        if part.size_bytes < MIN_PART_BYTES:
+            raise StorageError(
+                "EntityTooSmall",
+                ProposedSize=str(part.size_bytes),
+                MinSizeAllowed=str(MIN_PART_BYTES),
+                PartNumber=str(part.number),
+                ETag=part.etag,
+            )
+    return chosen
+
+
+def _same_checksum(asked: CompletedPart, part: PartRecord) -> bool:
+    sent = checksums.sent(asked)
+    if sent is None or part.checksum_algorithm is None:
+        return True
+    return (checksums.s3_name(sent[0]), sent[1]) == (part.checksum_algorithm, part.checksum_value)
+
+
+def _manifest(
+    services: Services,
+    call: Call,
+    asked: CompleteMultipartUploadInput,
+    begun: UploadRecord,
+    parts: Sequence[PartRecord],
+) -> NewObject:
+    size = sum(part.size_bytes for part in parts)
+    if size > services.limits.max_object_bytes:
+        raise StorageError(
+            "EntityTooLarge", ProposedSize=str(size), MaxSizeAllowed=str(services.limits.max_object_bytes)
+        )
+    if asked.mpu_object_size is not None and asked.mpu_object_size != size:
+        raise StorageError(
+            "InvalidRequest",
+            f"The provided 'x-amz-mp-object-size' header value {asked.mpu_object_size} does not match what was computed: {size}",
+        )
+    checksum = _object_checksum(asked, begun, parts)
+    values = tuple(part.checksum_value or "" for part in parts)
+    return NewObject(
+        bucket=asked.bucket,
+        key=asked.key,
+        version=begun.version,
+        owner_id=call.principal.subject,
+        headers=begun.headers,
+        size_bytes=size,
+        etag=multipart_etag([bytes.fromhex(part.etag) for part in parts]),
+        backend=begun.backend,
+        part_sizes=tuple(part.size_bytes for part in parts),
+        part_blobs=tuple(part.blob_id for part in parts),
+        part_checksums=values if checksum else (),
+        checksum=checksum,
+    )
+
+
+def _object_checksum(
+    asked: CompleteMultipartUploadInput, begun: UploadRecord, parts: Sequence[PartRecord]
+) -> Checksum | None:
+    if begun.checksum_algorithm is None or begun.checksum_type is None:
+        return None
+    if asked.checksum_type is not None and asked.checksum_type != begun.checksum_type:
+        raise StorageError(
+            "InvalidRequest",
+            f"The upload was created using the {begun.checksum_type} checksum mode. "
+            "The complete request must use the same checksum mode.",
+        )
+    values = [(part.checksum_value or "", part.size_bytes) for part in parts]
+    checksum = checksums.of_parts(begun.checksum_algorithm, begun.checksum_type, values)
+    sent = checksums.sent(asked)
+    if sent is not None and (
+        checksums.s3_name(sent[0]) != checksum.algorithm
+        or sent[1].partition("-")[0] != checksum.value.partition("-")[0]
+    ):
+        raise StorageError("BadDigest", f"The {sent[0]} you specified did not match the calculated checksum.")
+    return checksum
+
+
+def _completed(asked: CompleteMultipartUploadInput, answer: Mapping[str, Any]) -> CompleteMultipartUploadOutput:
+    return CompleteMultipartUploadOutput(
+        location=f"/{asked.bucket}/{asked.key}",
+        bucket=asked.bucket,
+        key=asked.key,
+        etag=answer["etag"],
+        **answer.get("checksum", {}),
+    )
+

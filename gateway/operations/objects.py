@@ -1,0 +1,321 @@
+"""PutObject, GetObject, HeadObject, GetObjectAttributes, DeleteObject, DeleteObjects."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+
+from gateway.blobs.protocol import BlobReader
+from gateway.context import Call, Scope
+from gateway.errors import StorageError
+from gateway.metadata import objects
+from gateway.metadata.records import Checksum, DeleteOutcome, Headers, NewObject, ObjectRecord
+from gateway.metadata.session import Session
+from gateway.operations import access, checksums, upload
+from gateway.operations.content import open_content
+from gateway.operations.services import Services
+from gateway.operations.shapes import (
+    DeletedObject,
+    DeleteObjectInput,
+    DeleteObjectOutput,
+    DeleteObjectsInput,
+    DeleteObjectsOutput,
+    GetObjectAttributesInput,
+    GetObjectAttributesOutput,
+    GetObjectAttributesParts,
+    GetObjectInput,
+    GetObjectOutput,
+    HeadObjectInput,
+    HeadObjectOutput,
+    ObjectPart,
+    PutObjectInput,
+    PutObjectOutput,
+    S3Error,
+)
+from gateway.operations.shapes import Checksum as ChecksumElement
+from gateway.telemetry.failpoints import failpoint
+from gateway.wire.conditions import NO_CONDITIONS, ReadConditions, WriteCondition, write_condition
+from gateway.wire.headers import stored_content_encoding
+from gateway.wire.ranges import ByteRange, parse_range
+
+_log = structlog.get_logger(__name__)
+
+DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
+_STANDARD: Final = "STANDARD"
+_MAX_DELETED: Final = 1000
+_READ_ATTEMPTS: Final = 3
+NO_WRITE_CONDITION: Final = WriteCondition()
+
+
+async def put_object(services: Services, call: Call, asked: PutObjectInput) -> PutObjectOutput:
+    """Store an object (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html)."""
+    access.refuse_unimplemented_writing(asked)
+    condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
+    headers = headers_from(asked)
+    limit = services.limits.max_put_bytes
+    if asked.body.length is not None and asked.body.length > limit:
+        raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
+    owner_id = call.principal.subject
+    if not upload.is_small(services, asked.body.length):
+        await objects.probe_put_object(
+            services.session, call.scope, asked.bucket, asked.key, owner_id, headers, asked.body.length, condition
+        )
+    version = upload.new_version()
+    has_checksum = bool(asked.body.required_digests - {"md5", "sha256"}) or checksums.sent(asked) is not None
+    received = await upload.receive(
+        services,
+        asked.body,
+        upload.describe(call, asked.bucket, asked.key, version, headers),
+        algorithms=() if has_checksum else (checksums.DEFAULT_ALGORITHM,),
+        max_bytes=limit,
+    )
+    if asked.body.checksum is not None:
+        algorithm, value = asked.body.checksum
+        checksum = Checksum(checksums.s3_name(algorithm), checksums.FULL_OBJECT, value)
+    else:
+        digest = received.digests.get(checksums.DEFAULT_ALGORITHM)
+        checksum = checksums.full_object(checksums.DEFAULT_ALGORITHM, digest) if digest is not None else None
+    new = NewObject(
+        bucket=asked.bucket,
+        key=asked.key,
+        version=version,
+        owner_id=owner_id,
+        headers=headers,
+        size_bytes=received.size_bytes,
+        etag=received.etag,
+        epoch=received.epoch,
+        backend=received.backend,
+        blob_id=received.blob_id,
+        content=received.content,
+        checksum=checksum,
+    )
+    failpoint("put.before_commit")
+    async with upload.discard_on_refusal(services, received.backend, *((received.blob_id,) if received.blob_id else ())):
+        await objects.put_object(services.session, call.scope, new, condition)
+    failpoint("put.after_commit")
+    return PutObjectOutput(etag=received.etag, **checksums.fields(checksum))
+
+
+async def get_object(services: Services, call: Call, asked: GetObjectInput) -> GetObjectOutput:
+    """Read an object or a range of it (https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html)."""
+    access.refuse_customer_key(asked)
+    for _ in range(_READ_ATTEMPTS):
+        record = await _find(services, call, asked, objects.find_object)
+        span, selected, status_fields = _selection(asked, record)
+        length = span.length_bytes if span else record.size_bytes
+        try:
+            body: BlobReader = await open_content(services, record, span.first if span else 0, length)
+        except FileNotFoundError:
+            # The row was read before an overwrite and its blob destroyed since; the row as it is now has another.
+            continue
+        if body.blob_size_bytes not in (record.size_bytes, length) and not record.part_blobs:
+            await body.close()
+            break
+        fields = _facts(record, asked, whole=not selected)
+        return GetObjectOutput(
+            body=body, content_length=length, content_range=span.content_range(record.size_bytes) if selected and span else None,
+            **fields, **status_fields,
+        )  # fmt: skip
+    # Invariant B (reliability): a live row without its exact blob. Never a 404: the object was acknowledged.
+    _log.error("blob_missing", bucket=asked.bucket, key=asked.key)
+    raise StorageError("InternalError")
+
+
+async def head_object(services: Services, call: Call, asked: HeadObjectInput) -> HeadObjectOutput:
+    """What GetObject would say, without the bytes."""
+    access.refuse_customer_key(asked)
+    record = await _find(services, call, asked, objects.describe_object)
+    span, selected, status_fields = _selection(asked, record)
+    return HeadObjectOutput(
+        content_length=span.length_bytes if span else record.size_bytes,
+        content_range=span.content_range(record.size_bytes) if selected and span else None,
+        **_facts(record, asked, whole=not selected),
+        **status_fields,
+    )
+
+
+async def get_object_attributes(
+    services: Services, call: Call, asked: GetObjectAttributesInput
+) -> GetObjectAttributesOutput:
+    """Facts of an object, those that were asked for."""
+    access.require_null_version(asked.version_id, asked.key)
+    record = await objects.describe_object(services.session, call.scope, asked.bucket, asked.key)
+    if record is None or not record.is_stored:
+        raise await access.missing_key(services, call, asked.bucket, asked.key)
+    wanted = {name for item in asked.object_attributes for name in item.replace(" ", "").split(",")}
+    checksum = record.checksum
+    return GetObjectAttributesOutput(
+        last_modified=record.updated_at,
+        etag=record.etag if "ETag" in wanted else None,
+        checksum=ChecksumElement(**checksums.fields(checksum)) if checksum and "Checksum" in wanted else None,
+        object_parts=_attribute_parts(asked, record) if record.part_sizes and "ObjectParts" in wanted else None,
+        storage_class=(record.headers.storage_class or _STANDARD) if "StorageClass" in wanted else None,
+        object_size=record.size_bytes if "ObjectSize" in wanted else None,
+    )
+
+
+async def delete_object(services: Services, call: Call, asked: DeleteObjectInput) -> DeleteObjectOutput:
+    """Delete an object; deleting what is not there is no error."""
+    access.require_null_version(asked.version_id, asked.key)
+    access.refuse_unimplemented(
+        asked, mfa="x-amz-mfa", if_match_size="x-amz-if-match-size", if_match_last_modified_time="x-amz-if-match-last-modified-time"
+    )
+    condition = write_condition(asked.if_match, None, any_match=True) or NO_WRITE_CONDITION
+    failpoint("del.before_commit")
+    await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
+    return DeleteObjectOutput()
+
+
+async def delete_objects(services: Services, call: Call, asked: DeleteObjectsInput) -> DeleteObjectsOutput:
+    """Delete up to 1,000 objects in one transaction, each allowed or refused by itself."""
+    entries = asked.delete.objects
+    if not 1 <= len(entries) <= _MAX_DELETED:
+        raise StorageError("MalformedXML")
+    errors: list[S3Error] = []
+    wanted: dict[str, str | None] = {}
+    for entry in entries:
+        if entry.version_id not in (None, "null"):
+            errors.append(
+                S3Error(key=entry.key, version_id=entry.version_id, code="NoSuchVersion", message="The specified version does not exist.")
+            )  # fmt: skip
+        elif entry.last_modified_time is not None or entry.size is not None:
+            raise StorageError("NotImplemented")
+        elif "\0" in entry.key or len(entry.key.encode()) > 1024:
+            errors.append(S3Error(key=entry.key, code="KeyTooLongError", message="Your key is too long"))
+        else:
+            wanted[entry.key] = entry.etag.strip('"') if entry.etag else None
+    outcomes = await objects.delete_objects(
+        services.session, call.scope, asked.bucket, list(wanted), list(wanted.values())
+    )
+    deleted: list[DeletedObject] = []
+    for key in wanted:
+        code = _DELETE_ERRORS.get(outcomes[key])
+        if code is None:
+            deleted.append(DeletedObject(key=key))
+        else:
+            errors.append(S3Error(key=key, code=code, message=StorageError(code).message))
+    return DeleteObjectsOutput(deleted=() if asked.delete.quiet else tuple(deleted), errors=tuple(errors))
+
+
+_DELETE_ERRORS: Final = {
+    DeleteOutcome.DENIED: "AccessDenied",
+    DeleteOutcome.MISMATCH: "PreconditionFailed",
+    DeleteOutcome.MISSING: "NoSuchKey",
+}
+
+
+def headers_from(asked: Any) -> Headers:
+    """The stored headers of an input record that writes an object."""
+    return Headers(
+        content_type=asked.content_type or DEFAULT_CONTENT_TYPE,
+        cache_control=asked.cache_control,
+        content_disposition=asked.content_disposition,
+        content_encoding=stored_content_encoding(asked.content_encoding),
+        content_language=asked.content_language,
+        expires=asked.expires,
+        website_redirect_location=asked.website_redirect_location,
+        storage_class=asked.storage_class if asked.storage_class != _STANDARD else None,
+        user_metadata=asked.metadata,
+    )
+
+
+def require_source_conditions(conditions: ReadConditions, record: ObjectRecord) -> None:
+    """Preconditions of a copy's source."""
+    if conditions != NO_CONDITIONS:
+        conditions.check_copy_source(record.etag, record.updated_at)
+
+
+_Finder = Callable[[Session, Scope, str, str], Awaitable[ObjectRecord | None]]
+
+
+async def _find(
+    services: Services, call: Call, asked: GetObjectInput | HeadObjectInput, finder: _Finder
+) -> ObjectRecord:
+    access.require_null_version(asked.version_id, asked.key)
+    record = await finder(services.session, call.scope, asked.bucket, asked.key)
+    if record is None or not record.is_stored:
+        raise await access.missing_key(services, call, asked.bucket, asked.key)
+    conditions = ReadConditions(asked.if_match, asked.if_none_match, asked.if_modified_since, asked.if_unmodified_since)
+    if conditions != NO_CONDITIONS:
+        try:
+            conditions.check(record.etag, record.updated_at)
+        except StorageError as error:
+            if error.code.name == "NotModified":
+                raise not_modified(record) from None
+            raise
+    return record
+
+
+def not_modified(record: ObjectRecord) -> StorageError:
+    """304 with what a cache needs to keep its copy (RFC 9110 §15.4.5)."""
+    return StorageError(
+        "NotModified",
+        etag=f'"{record.etag}"',
+        last_modified=record.updated_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+    )
+
+
+def _selection(
+    asked: GetObjectInput | HeadObjectInput, record: ObjectRecord
+) -> tuple[ByteRange | None, bool, dict[str, Any]]:
+    """The bytes wanted (None: all), whether that is a part of the object (206), and what else to say."""
+    if asked.part_number is None:
+        span = parse_range(asked.range, record.size_bytes)
+        return span, span is not None, {}
+    if asked.range is not None:
+        raise StorageError("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+    number = asked.part_number
+    count = len(record.part_sizes) or 1
+    if number > count:
+        raise StorageError("InvalidPartNumber", PartNumberRequested=str(number), ActualPartCount=str(count))
+    if not record.part_sizes:
+        whole = ByteRange(0, record.size_bytes - 1) if record.size_bytes else None
+        return whole, whole is not None, {}
+    first = sum(record.part_sizes[: number - 1])
+    return ByteRange(first, first + record.part_sizes[number - 1] - 1), True, {"parts_count": count}
+
+
+def _facts(record: ObjectRecord, asked: GetObjectInput | HeadObjectInput, *, whole: bool) -> dict[str, Any]:
+    headers = record.headers
+    facts: dict[str, Any] = {
+        "accept_ranges": "bytes",
+        "last_modified": record.updated_at,
+        "etag": record.etag,
+        "cache_control": asked.response_cache_control or headers.cache_control,
+        "content_disposition": asked.response_content_disposition or headers.content_disposition,
+        "content_encoding": asked.response_content_encoding or headers.content_encoding,
+        "content_language": asked.response_content_language or headers.content_language,
+        "content_type": asked.response_content_type or headers.content_type,
+        "expires": asked.response_expires or headers.expires,
+        "website_redirect_location": headers.website_redirect_location,
+        "metadata": headers.user_metadata,
+        "storage_class": headers.storage_class,
+    }
+    # A checksum of all bytes must not go with some of them: clients compare it with what they got.
+    if asked.checksum_mode == "ENABLED" and whole and record.checksum is not None:
+        facts.update(checksums.fields(record.checksum))
+    return facts
+
+
+def _attribute_parts(asked: GetObjectAttributesInput, record: ObjectRecord) -> GetObjectAttributesParts:
+    limit = min(1000 if asked.max_parts is None else asked.max_parts, 1000)
+    marker = asked.part_number_marker or 0
+    count = len(record.part_sizes)
+    last = min(marker + limit, count)
+    algorithm = record.checksum.algorithm if record.checksum else None
+    parts = tuple(
+        ObjectPart(
+            part_number=number,
+            size=record.part_sizes[number - 1],
+            **checksums.value_field(algorithm, record.part_checksums[number - 1]),
+        )
+        for number in range(marker + 1, last + 1)
+    ) if record.part_checksums else ()  # fmt: skip
+    return GetObjectAttributesParts(
+        total_parts_count=count,
+        part_number_marker=marker,
+        next_part_number_marker=last,
+        max_parts=limit,
+        is_truncated=last < count,
+        parts=parts,
+    )

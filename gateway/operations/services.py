@@ -1,0 +1,24 @@
+"""What operations work with: the tenant's database, its stores of bytes, and the limits. Built once by ``app.py``."""
+
+from dataclasses import dataclass
+
+from gateway.blobs.locator import BlobStores
+from gateway.metadata.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask for, in bytes."""
+
+    max_object_bytes: int
+    max_put_bytes: int
+    inline_max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a handler may use."""
+
+    session: Session
+    blobs: BlobStores
+    limits: Limits

@@ -1,0 +1,79 @@
+"""The one list of operations that have a handler. Everything else S3 knows is recognised and answers NotImplemented.
+
+The compatibility table of the README is generated from it. ``policy_name`` is what ``storage.operation()`` returns
+inside a policy; names that Supabase has are Supabase's, because policies written for it ask for them.
+"""
+
+from typing import Final
+
+from gateway.operations import buckets, configuration, copying, listing, multipart, objects, uploads_listing
+from gateway.operations.operation import Handler, Operation
+from gateway.operations.shapes import INPUTS, OUTPUTS
+
+
+def _operation(name: str, policy_name: str, handler: Handler) -> Operation:
+    return Operation(name, policy_name, INPUTS[name], OUTPUTS[name], handler)
+
+
+OPERATIONS: Final = (
+    # buckets
+    _operation("ListBuckets", "storage.s3.bucket.list", buckets.list_buckets),
+    _operation("CreateBucket", "storage.s3.bucket.create", buckets.create_bucket),
+    _operation("HeadBucket", "storage.s3.bucket.get", buckets.head_bucket),
+    _operation("DeleteBucket", "storage.s3.bucket.delete", buckets.delete_bucket),
+    _operation("GetBucketLocation", "storage.s3.bucket.get_location", buckets.get_bucket_location),
+    # objects
+    _operation("PutObject", "storage.s3.upload", objects.put_object),
+    _operation("GetObject", "storage.s3.object.get", objects.get_object),
+    _operation("HeadObject", "storage.s3.object.info", objects.head_object),
+    _operation("GetObjectAttributes", "storage.s3.object.info", objects.get_object_attributes),
+    _operation("DeleteObject", "storage.s3.object.delete", objects.delete_object),
+    _operation("DeleteObjects", "storage.s3.object.delete_many", objects.delete_objects),
+    _operation("CopyObject", "storage.s3.object.copy", copying.copy_object),
+    # listings
+    _operation("ListObjects", "storage.s3.object.list", listing.list_objects),
+    _operation("ListObjectsV2", "storage.s3.object.list_v2", listing.list_objects_v2),
+    _operation("ListObjectVersions", "storage.s3.object.list_versions", listing.list_object_versions),
+    # multipart
+    _operation("CreateMultipartUpload", "storage.s3.upload.create", multipart.create_multipart_upload),
+    _operation("UploadPart", "storage.s3.upload.part", multipart.upload_part),
+    _operation("UploadPartCopy", "storage.s3.upload.part_copy", multipart.upload_part_copy),
+    _operation("CompleteMultipartUpload", "storage.s3.upload.complete", multipart.complete_multipart_upload),
+    _operation("AbortMultipartUpload", "storage.s3.upload.abort", multipart.abort_multipart_upload),
+    _operation("ListParts", "storage.s3.upload.list_parts", multipart.list_parts),
+    _operation("ListMultipartUploads", "storage.s3.upload.list", uploads_listing.list_multipart_uploads),
+    # sub-resources nobody has configured
+    _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
+    _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
+    _operation("GetBucketVersioning", "storage.s3.bucket.get_versioning", configuration.get_bucket_versioning),
+    _operation("GetBucketRequestPayment", "storage.s3.bucket.get_payment", configuration.get_bucket_request_payment),
+    _operation("GetBucketLogging", "storage.s3.bucket.get_logging", configuration.get_bucket_logging),
+    _operation(
+        "GetBucketNotificationConfiguration",
+        "storage.s3.bucket.get_notification",
+        configuration.get_bucket_notification,
+    ),
+    _operation(
+        "GetBucketAccelerateConfiguration", "storage.s3.bucket.get_accelerate", configuration.get_bucket_accelerate
+    ),
+    _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", configuration.get_bucket_policy),
+    _operation("GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", configuration.get_bucket_policy_status),
+    _operation("GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", configuration.get_bucket_lifecycle),
+    _operation("GetBucketTagging", "storage.s3.bucket.get_tagging", configuration.get_bucket_tagging),
+    _operation("GetObjectTagging", "storage.s3.object.get_tagging", configuration.get_object_tagging),
+    _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", configuration.get_bucket_encryption),
+    _operation(
+        "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", configuration.get_object_lock_configuration
+    ),
+    _operation("GetObjectRetention", "storage.s3.object.get_retention", configuration.get_object_retention),
+    _operation("GetObjectLegalHold", "storage.s3.object.get_legal_hold", configuration.get_object_legal_hold),
+    _operation(
+        "GetBucketOwnershipControls",
+        "storage.s3.bucket.get_ownership",
+        configuration.get_bucket_ownership_controls,
+    ),
+    _operation("GetBucketReplication", "storage.s3.bucket.get_replication", configuration.get_bucket_replication),
+    _operation("GetBucketWebsite", "storage.s3.bucket.get_website", configuration.get_bucket_website),
+    _operation("GetBucketCors", "storage.s3.bucket.get_cors", configuration.get_bucket_cors),
+    _operation("GetPublicAccessBlock", "storage.s3.bucket.get_public_access", configuration.get_public_access_block),
+)
