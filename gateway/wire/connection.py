@@ -1,0 +1,242 @@
+"""Hypercorn's HTTP/1.1 connection with its gaps closed (each proven by ``conformance/wire``).
+
+Stock hypercorn 0.18 sends ``100 Continue`` before the app runs, upgrades any cleartext connection to h2c, limits a slow
+request head only by the keep-alive time, waits for ever to close a socket whose peer reads nothing, and has no limit on
+connections. :class:`Connection` takes the place of its ``TCPServer``; HTTP/2 is not reachable through it. A faster
+protocol class can later be chosen in :meth:`ConnectionFactory.__call__` without touching anything else.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+import h11
+import hypercorn.asyncio.run
+from hypercorn.asyncio.task_group import TaskGroup
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+from gateway.errors import CATALOGUE
+
+# The classes below override internals, so another version must be read and tested before it is allowed.
+SUPPORTED_HYPERCORN: Final = "0.18.0"
+
+logger = logging.getLogger(__name__)
+
+_CODES: Final[Mapping[int, str]] = {408: "RequestTimeout", 431: "RequestHeaderSectionTooLarge", 503: "SlowDown"}
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """``header_seconds`` runs from the first byte of a request head to its last; ``close_seconds`` is how long a closed
+    connection may take to flush; ``connections`` is the most a worker keeps open."""
+
+    header_seconds: float = 10.0
+    close_seconds: float = 2.0
+    connections: int = 10_000
+
+
+class ConnectionFactory:
+    """Makes and counts the connections of one worker. ``idle`` is set while there are none."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self.open = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def __call__(self, *arguments: Any) -> Awaitable[None]:
+        """Called by hypercorn in place of ``TCPServer``, with its arguments."""
+        return self._serve(Connection(self.limits, *arguments))
+
+    async def _serve(self, connection: "Connection") -> None:
+        if self.open >= self.limits.connections:
+            await connection.refuse()
+            return
+        self.open += 1
+        self.idle.clear()
+        try:
+            await connection.run()
+        finally:
+            self.open -= 1
+            if not self.open:
+                self.idle.set()
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Let hypercorn's server use this factory. Raises RuntimeError for a hypercorn that was not tested."""
+        if version("hypercorn") != SUPPORTED_HYPERCORN:
+            raise RuntimeError(f"hypercorn {version('hypercorn')} is not supported, install {SUPPORTED_HYPERCORN}")
+        module: Any = hypercorn.asyncio.run
+        stock = module.TCPServer
+        module.TCPServer = self
+        try:
+            yield
+        finally:
+            module.TCPServer = stock
+
+
+class Connection(TCPServer):
+    """One accepted connection, which can only speak HTTP/1.1."""
+
+    def __init__(self, limits: ConnectionLimits, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._limits = limits
+
+    async def run(self) -> None:
+        """Serve until the connection ends; hypercorn's ``TCPServer.run`` without the ways into HTTP/2."""
+        socket = self.writer.get_extra_info("socket")
+        try:
+            client = parse_socket_addr(socket.family, socket.getpeername())
+            server = parse_socket_addr(socket.family, socket.getsockname())
+            async with TaskGroup(self.loop) as task_group:
+                self._task_group = task_group
+                # Typed as the wrapper that could switch to HTTP/2, of which only these two methods are used.
+                protocol: Any = Http11Protocol(
+                    self._limits,
+                    self.app,
+                    self.config,
+                    self.context,
+                    task_group,
+                    ConnectionState(self.state),
+                    self.writer.get_extra_info("ssl_object") is not None,
+                    client,
+                    server,
+                    self.protocol_send,
+                )
+                self.protocol = protocol
+                await protocol.initiate()
+                await self.idle_task.restart(task_group, self._idle_timeout)
+                await self._read_data()
+        except OSError:
+            logger.debug("connection lost", exc_info=True)
+        finally:
+            await self._close()
+
+    async def refuse(self) -> None:
+        """Answer 503 at once, without reading: the worker has enough connections."""
+        status, body = _error_body("SlowDown")
+        head = (
+            f"HTTP/1.1 {status} Service Unavailable\r\ncontent-type: application/xml\r\ncontent-length: {len(body)}\r\n"
+            "retry-after: 1\r\nconnection: close\r\n\r\n"
+        )
+        self.writer.write(head.encode("ascii") + body)
+        await self._close()
+
+    async def _close(self) -> None:
+        # A transport flushes before it closes; a peer that reads nothing would keep it for ever.
+        abort = self.loop.call_later(self._limits.close_seconds, self.writer.transport.abort)
+        try:
+            await super()._close()
+        except OSError:
+            logger.debug("connection lost while closing", exc_info=True)
+        finally:
+            abort.cancel()
+
+
+class Http11Protocol(H11Protocol):
+    """HTTP/1.1 with a deadline on the head, a withheld 100 Continue, no upgrades, and errors as S3's XML."""
+
+    def __init__(self, limits: ConnectionLimits, app: Any, *arguments: Any) -> None:
+        super().__init__(app, *arguments)
+        self._limits = limits
+        self._wrapped: Any = app
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._at_eof = False
+        self.app: Any = self._run_app
+        self._h11 = _PatientConnection(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
+        self.connection = self._h11
+
+    async def handle(self, event: Event) -> None:
+        """Take bytes, or the end of the connection."""
+        if isinstance(event, RawData):
+            self._at_eof = not event.data
+            await super().handle(event)
+            self._watch_head()
+        else:
+            self._stop_watching()
+            await super().handle(event)
+
+    def _watch_head(self) -> None:
+        partial = self.stream is None and not self._at_eof and self.connection.trailing_data[0]
+        if not partial:
+            self._stop_watching()
+        elif self._head_timer is None:
+            loop = asyncio.get_running_loop()
+            self._head_timer = loop.call_later(self._limits.header_seconds, self._on_slow_head)
+
+    def _stop_watching(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _on_slow_head(self) -> None:
+        self._head_timer = None
+        self.task_group.spawn(self._refuse_slow_head)
+
+    async def _refuse_slow_head(self) -> None:
+        if self.stream is None:
+            await self._send_error_response(408)
+            await self.send(Closed())
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        # Stock hypercorn upgrades to h2c here, past every proxy rule; an Upgrade field may always be ignored.
+        return
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        self._stop_watching()
+        if request.http_version not in (b"1.0", b"1.1"):
+            await self._send_error_response(400)
+            await self.send(Closed())
+            return
+        await super()._create_stream(request)
+
+    async def _run_app(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any, *spawners: Any) -> None:
+        if self._h11.client_is_waiting_for_100_continue:
+            receive = self._continuing(receive)
+        await self._wrapped(scope, receive, send, *spawners)
+
+    def _continuing(self, receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+        async def receive_after_continue() -> Any:
+            # h11 forgets the expectation with the first answer, so nothing follows a final status.
+            if self._h11.client_is_waiting_for_100_continue:
+                await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
+            return await receive()
+
+        return receive_after_continue
+
+    async def _send_error_response(self, status_code: int) -> None:
+        code = _CODES.get(status_code, "BadRequest")
+        if code == "BadRequest" and self._at_eof and self.stream is not None:
+            code = "IncompleteBody"
+        status, body = _error_body(code)
+        headers = [
+            (b"content-type", b"application/xml"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            *self.config.response_headers("h11"),
+        ]
+        await self._send_h11_event(h11.Response(status_code=408 if status_code == 408 else status, headers=headers))
+        await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
+
+
+class _PatientConnection(h11.Connection):
+    """h11's state machine, which hypercorn must not ask whether to send 100 Continue: the app's first read decides."""
+
+    @property
+    def they_are_waiting_for_100_continue(self) -> bool:
+        return False
+
+
+def _error_body(code: str) -> tuple[int, bytes]:
+    entry = CATALOGUE[code]
+    text = f"<Error><Code>{entry.name}</Code><Message>{entry.message}</Message></Error>"
+    return entry.status, b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode("ascii")
