@@ -12,6 +12,8 @@ from awscrt import checksums
 
 Data = bytes | bytearray | memoryview
 
+_XXHASH_COPY_BYTES: Final = 256 * 1024
+
 
 class _Hash(Protocol):
     def update(self, data: Data, /) -> None: ...
@@ -41,7 +43,12 @@ class _XXHash:
         self._state = state
 
     def update(self, data: Data, /) -> None:
-        self._state.update(data)
+        if isinstance(data, bytes):
+            self._state.update(data)
+            return
+        with memoryview(data) as view, view.cast("B") as octets:
+            for start in range(0, len(octets), _XXHASH_COPY_BYTES):  # awscrt's binding takes bytes only
+                self._state.update(bytes(octets[start : start + _XXHASH_COPY_BYTES]))
 
     def digest(self) -> bytes:
         return bytes(self._state.finalize())
