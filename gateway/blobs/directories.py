@@ -147,5 +147,5 @@ def epoch_name(epoch: int) -> str:
 
 
 def shard_of(blob_id: str) -> str:
-    """The directory name below the epoch: the first random digits."""
+    """The directory name below the epoch: the two digits after it."""
     return blob_id[EPOCH_HEX_DIGITS : EPOCH_HEX_DIGITS + 2]

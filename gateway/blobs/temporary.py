@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import secrets
+import sys
 from typing import Final
 
 from gateway.blobs.directories import Directory
@@ -16,6 +17,7 @@ from gateway.blobs.directories import Directory
 DIRECTORY: Final = "tmp"
 
 _MODE: Final = 0o600
+_WRITE_BACK_BYTES: Final = 8 * 1024 * 1024
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC
 _UNSUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.EPERM, errno.EXDEV})
 
@@ -27,6 +29,8 @@ class TemporaryFile:
         self.fd = fd
         self._home = home
         self._name = name
+        self._written_bytes = 0
+        self._written_back_bytes = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append everything."""
@@ -34,6 +38,19 @@ class TemporaryFile:
             written = 0
             while written < len(rest):
                 written += os.write(self.fd, rest[written:])
+        self._written_bytes += written
+        if self._written_bytes - self._written_back_bytes >= _WRITE_BACK_BYTES:
+            self._start_write_back()
+
+    def _start_write_back(self) -> None:
+        """Let the disk begin while the rest arrives, so that fsync finds little left to do.
+
+        On Linux the advice starts writing the range and drops none of it, because its pages are still dirty.
+        """
+        if sys.platform == "linux":
+            count_bytes = self._written_bytes - self._written_back_bytes
+            os.posix_fadvise(self.fd, self._written_back_bytes, count_bytes, os.POSIX_FADV_DONTNEED)
+        self._written_back_bytes = self._written_bytes
 
     def link(self, directory: Directory, name: str) -> None:
         """Give it its final name. Raises FileExistsError: nothing is ever overwritten."""
