@@ -5,6 +5,8 @@ epoch of the process that wrote it, so that leftovers of a dead process are foun
 protocol is small; further abilities are separate Protocols a store may add, found with ``isinstance``.
 """
 
+import itertools
+import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,15 +17,31 @@ from gateway.blobs.digest import Digester
 
 EPOCH_HEX_DIGITS: Final = 8
 
+_BLOB_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+# Blobs made one after another share the two digits after the epoch, which a file store takes for its directory: who
+# finishes at the same time then shares one fsync of that directory. They also fill all directories evenly.
+_RUN_BLOBS: Final = 256
+_sequence: Final = itertools.count()
+
 
 def new_blob_id(epoch: int) -> str:
-    """A fresh id: eight hex digits of the epoch, then 96 random bits. Knowing it is the right to name the blob."""
-    return f"{epoch:0{EPOCH_HEX_DIGITS}x}{secrets.token_hex(12)}"
+    """A fresh id: eight hex digits of the epoch, two of a slow counter, 88 random bits. Ids cannot be guessed."""
+    shard = next(_sequence) // _RUN_BLOBS % 256
+    return f"{epoch:0{EPOCH_HEX_DIGITS}x}{shard:02x}{secrets.token_hex(11)}"
+
+
+def check_blob_id(blob_id: str) -> str:
+    """The id itself, if it is one; every store calls this before the id becomes a path or a key. Raises ValueError."""
+    if _BLOB_ID.fullmatch(blob_id) is None:
+        raise ValueError("malformed blob id")
+    return blob_id
 
 
 def epoch_of(blob_id: str) -> int:
     """The epoch a blob was written in. Raises ValueError for a malformed id."""
-    return int(blob_id[:EPOCH_HEX_DIGITS], 16)
+    return int(check_blob_id(blob_id)[:EPOCH_HEX_DIGITS], 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +75,7 @@ class BlobWriter(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Wait until everything written has been hashed and handed to the store, so the digests are final."""
+        """Wait until everything written has been hashed, so that the digests are those of all bytes so far."""
         ...
 
     async def finish(self, description: BlobDescription) -> None:
@@ -66,9 +84,15 @@ class BlobWriter(Protocol):
 
 
 class BlobReader(Protocol):
-    """An opened range of one blob; it stays readable although the blob is deleted meanwhile."""
+    """An opened range of one blob; it stays readable although the blob is deleted meanwhile.
+
+    Iterate it once, and close it in any case. Iteration yields exactly ``size_bytes`` bytes or raises StorageError.
+    """
 
     size_bytes: int
+    """The length of the range."""
+    blob_size_bytes: int
+    """The size of the whole blob as stored, to be compared with the row's."""
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
@@ -77,22 +101,25 @@ class BlobReader(Protocol):
 
 class BlobStore(Protocol):
     """A named store. Every method may raise StorageError; a missing blob is FileNotFoundError, because only the
-    caller can tell whether that is a race or a breach of an invariant."""
+    caller can tell whether that is a race or a breach of an invariant. A malformed id is ValueError: ids come from
+    our own rows."""
 
     name: str
 
     def create(self, blob_id: str, digester: Digester) -> AbstractAsyncContextManager[BlobWriter]: ...
 
-    async def open(self, blob_id: str, offset_bytes: int, length_bytes: int) -> BlobReader: ...
+    async def open(self, blob_id: str, offset_bytes: int, length_bytes: int) -> BlobReader:
+        """Open a range. Raises FileNotFoundError, and StorageError (InternalError) for a blob shorter than that."""
+        ...
 
     async def stat(self, blob_id: str) -> BlobStat | None: ...
 
     async def delete_many(self, blob_ids: Sequence[str]) -> None:
-        """Remove the bytes; a blob that is already gone is no error."""
+        """Remove the bytes, durably; a blob that is already gone is no error."""
         ...
 
     async def quarantine(self, blob_id: str) -> None:
-        """Take a blob nobody owns out of service without destroying it yet."""
+        """Take a blob nobody owns out of service without destroying it yet. Raises FileNotFoundError."""
         ...
 
     async def purge_quarantine(self, older_than_seconds: float) -> int:
@@ -129,4 +156,22 @@ class FileBackedStore(Protocol):
 
     async def open_file(self, blob_id: str) -> int:
         """A read-only file descriptor the caller closes. Raises FileNotFoundError."""
+        ...
+
+
+@runtime_checkable
+class DescribingStore(Protocol):
+    """A store that can read back what was kept beside the bytes, for ``fsck`` and for rebuilding rows."""
+
+    async def describe(self, blob_id: str) -> BlobDescription | None:
+        """The description, or None where none is kept or it cannot be read. Raises FileNotFoundError."""
+        ...
+
+
+@runtime_checkable
+class EpochRemovingStore(Protocol):
+    """A store in which an epoch without blobs still costs something: directories."""
+
+    async def remove_epoch(self, epoch: int) -> bool:
+        """Remove what is left of a *dead* epoch if it holds no blob; False while it holds some."""
         ...
