@@ -27,6 +27,10 @@ MAX_SIZE_DIGITS: Final = 16
 _SIGNATURE_EXTENSION: Final = b"chunk-signature="
 _TRAILER_SIGNATURE: Final = "x-amz-trailer-signature"
 _TOKEN: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~"
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
+_MALFORMED_TRAILER: Final = (
+    "The request contained trailing data that was not well-formed or did not conform to our published schema."
+)
 _INVALID_SIZE: Final = "The chunk size of the aws-chunked body is not valid."
 
 
@@ -235,12 +239,7 @@ class ChunkDecoder:
             raise _malformed_trailer("The trailer is too long.")
         # AWS signs "name:value LF"; minio-go also sends that LF, before the CRLF.
         name, separator, value = line.removesuffix(b"\n").partition(b":")
-        if (
-            not separator
-            or not name
-            or name.translate(None, _TOKEN)
-            or any(byte < 0x20 or byte > 0x7E for byte in value)
-        ):
+        if not separator or not name or name.translate(None, _TOKEN) or value.translate(None, _PRINTABLE):
             raise _malformed_trailer()
         key = name.decode("ascii").lower()
         if key in self._trailer_lines or (key not in self._announced and not self._is_signature(key)):
@@ -274,9 +273,7 @@ def _incomplete(message: str) -> SignatureError:
     return SignatureError("IncompleteBody", message)
 
 
-def _malformed_trailer(
-    message: str = "The request contained trailing data that was not well-formed or did not conform to our published schema.",
-) -> SignatureError:
+def _malformed_trailer(message: str = _MALFORMED_TRAILER) -> SignatureError:
     return SignatureError("MalformedTrailerError", message)
 
 

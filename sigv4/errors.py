@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+SIGNATURE_DOES_NOT_MATCH: Final = (
+    "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+)
+
 # XML 1.0 cannot carry these at all; a refusal that echoes request bytes must still be renderable.
 _UNPRINTABLE: Final = {code: "\ufffd" for code in (*range(0x20), 0x7F, 0xFFFE, 0xFFFF) if code not in (0x09, 0x0A)}
 

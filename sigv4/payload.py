@@ -76,9 +76,8 @@ def parse_word(word: bytes) -> tuple[PayloadMode, bytes | None]:
     if word in _ECDSA_WORDS:
         raise SignatureError("NotImplemented", "SigV4A (AWS4-ECDSA-P256-SHA256) is not supported.")
     accepted = ", ".join(mode.value for mode in _WORDS.values())
-    raise invalid_argument(
-        "x-amz-content-sha256", f"x-amz-content-sha256 must be {accepted} or a valid sha256 value.", word
-    )
+    message = f"x-amz-content-sha256 must be {accepted} or a valid sha256 value."
+    raise invalid_argument("x-amz-content-sha256", message, word)
 
 
 def anonymous_payload(request: HttpRequest) -> Payload:

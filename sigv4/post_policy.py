@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from sigv4 import signing
 from sigv4.authorization import Credential, Source, is_hex_signature, parse_credential
-from sigv4.errors import SignatureError, invalid_argument, shown
+from sigv4.errors import SIGNATURE_DOES_NOT_MATCH, SignatureError, invalid_argument, shown
 
 MAX_POLICY_BYTES: Final = 20 * 1024  # S3's limit for everything before the file
 FIELDS: Final = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
@@ -71,7 +71,7 @@ def form_fields(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
     for name, value in fields:
         key = name.lower()
         if key in named:
-            raise invalid_argument(shown(name.encode()), "A form field is given more than once.")
+            raise invalid_argument(shown(_bytes(name)), "A form field is given more than once.")
         named[key] = value
     return named
 
@@ -96,15 +96,15 @@ def parse_form(fields: Sequence[tuple[str, str]], *, region: str) -> SignedForm 
             )
     if named["x-amz-algorithm"].startswith("AWS4-ECDSA"):
         raise SignatureError("NotImplemented", "SigV4A (AWS4-ECDSA-P256-SHA256) is not supported.")
-    if named["x-amz-algorithm"].encode() != signing.ALGORITHM:
+    if _bytes(named["x-amz-algorithm"]) != signing.ALGORITHM:
         raise invalid_argument("x-amz-algorithm", 'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256"')
-    timestamp = named["x-amz-date"].encode()
+    timestamp = _bytes(named["x-amz-date"])
     if signing.parse_timestamp(timestamp) is None:
         raise invalid_argument("x-amz-date", "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
-    credential = parse_credential(named["x-amz-credential"].encode(), region=region, source=Source.FORM)
+    credential = parse_credential(_bytes(named["x-amz-credential"]), region=region, source=Source.FORM)
     if credential.scope.date.encode() != timestamp[:8]:
         raise invalid_argument("x-amz-credential", "The date in the credential is not the same as X-Amz-Date.")
-    return SignedForm(credential, timestamp, named["policy"].encode(), named["x-amz-signature"].encode(), named)
+    return SignedForm(credential, timestamp, _bytes(named["policy"]), _bytes(named["x-amz-signature"]), named)
 
 
 def verify_form(form: SignedForm, secret: str, *, bucket: str, now: datetime) -> PostPolicy:
@@ -118,12 +118,7 @@ def verify_form(form: SignedForm, secret: str, *, bucket: str, now: datetime) ->
         fields = {"AWSAccessKeyId": form.access_key_id, "StringToSign": shown(form.policy, MAX_POLICY_BYTES * 2)}
         if is_hex_signature(form.signature):
             fields["SignatureProvided"] = form.signature.decode("ascii")
-        raise SignatureError(
-            "SignatureDoesNotMatch",
-            "The request signature we calculated does not match the signature you provided. Check your key and signing "
-            "method.",
-            fields,
-        )
+        raise SignatureError("SignatureDoesNotMatch", SIGNATURE_DOES_NOT_MATCH, fields)
     policy = parse_policy(form.policy)
     check_policy(policy, form.fields, bucket=bucket, now=now)
     return policy
@@ -138,7 +133,7 @@ def parse_policy(encoded: bytes) -> PostPolicy:
     except (ValueError, binascii.Error):
         raise _invalid("invalid Base64 encoding.") from None
     try:
-        document = json.loads(text, object_pairs_hook=_unique)
+        document = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         raise _invalid("Invalid JSON.") from None
     if not isinstance(document, dict):
@@ -173,19 +168,22 @@ def check_policy(policy: PostPolicy, fields: Mapping[str, str], *, bucket: str, 
     given = {**fields, "bucket": bucket}
     if fields.get("bucket", bucket) != bucket:
         raise _denied('Policy Condition failed: ["eq", "$bucket"]')
-    covered = set()
+    covered: set[str] = set()
     for condition in policy.conditions:
         covered.add(condition.name)
         value = given.get(condition.name)
         if value is None or not condition.holds(value):
-            raise _denied(
-                f'Policy Condition failed: ["{condition.operator}", "${condition.name}", "{condition.value}"]'
-            )
-    extra = [
-        name for name in given if name not in covered and name not in _UNCHECKED and not name.startswith("x-ignore-")
-    ]
+            test = f'["{condition.operator}", "${condition.name}", "{condition.value}"]'
+            raise _denied(f"Policy Condition failed: {test}")
+    covered |= _UNCHECKED
+    extra = [name for name in given if name not in covered and not name.startswith("x-ignore-")]
     if extra:
         raise _denied(f"Extra input fields: {', '.join(extra)}")
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; a lone surrogate (bytes that were no UTF-8) becomes ``?`` and so can match nothing."""
+    return text.encode("utf-8", "replace")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -254,9 +252,9 @@ def _size(value: object) -> int:
 
 
 def _invalid(message: str) -> SignatureError:
-    return SignatureError("InvalidPolicyDocument", shown(f"Invalid Policy: {message}".encode("utf-8", "replace"), 512))
+    return SignatureError("InvalidPolicyDocument", shown(_bytes(f"Invalid Policy: {message}"), 512))
 
 
 def _denied(message: str) -> SignatureError:
-    text = shown(f"Invalid according to Policy: {message}".encode("utf-8", "replace"), 1024)
+    text = shown(_bytes(f"Invalid according to Policy: {message}"), 1024)
     return SignatureError("AccessDenied", text)

@@ -83,7 +83,7 @@ def parse_timestamp(value: bytes) -> float | None:
 
 
 def timestamp_of_date_header(value: bytes) -> bytes | None:
-    """The ``Date`` header (RFC 9110 §5.6.7, or already ISO 8601 basic) as ``yyyymmddThhmmssZ``; None when unreadable."""
+    """The ``Date`` header (RFC 9110 §5.6.7 or ISO 8601 basic) as ``yyyymmddThhmmssZ``; None when unreadable."""
     if parse_timestamp(value) is not None:
         return value
     try:

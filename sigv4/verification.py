@@ -14,7 +14,7 @@ from sigv4 import canonical, presigned, signing
 from sigv4.authorization import Credential, Source, is_hex_signature, parse_authorization
 from sigv4.canonical import HttpRequest
 from sigv4.chunked import ChunkSigner
-from sigv4.errors import SignatureError, invalid_argument, shown
+from sigv4.errors import SIGNATURE_DOES_NOT_MATCH, SignatureError, invalid_argument, shown
 from sigv4.payload import HEADER as CONTENT_SHA256
 from sigv4.payload import UNSIGNED_PAYLOAD, Payload, PayloadMode, parse_word
 
@@ -73,7 +73,7 @@ class SignedRequest:
 
 
 def classify(request: HttpRequest) -> AuthKind:
-    """How the request authenticates. Raises SignatureError for two ways at once and for every way that is not offered."""
+    """How the request authenticates. Raises SignatureError for two ways at once and for any way not offered."""
     return _classify(_joined(request.headers).get(b"authorization"), canonical.split_query(request.raw_query))
 
 
@@ -298,8 +298,4 @@ def _mismatch(signed: SignedRequest, seen: bytes, text: bytes) -> SignatureError
     }
     if is_hex_signature(signed.signature):
         fields["SignatureProvided"] = signed.signature.decode("ascii")
-    return SignatureError(
-        "SignatureDoesNotMatch",
-        "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
-        fields,
-    )
+    return SignatureError("SignatureDoesNotMatch", SIGNATURE_DOES_NOT_MATCH, fields)
