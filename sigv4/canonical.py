@@ -141,9 +141,7 @@ def canonical_request(
     """Join canonical parts. ``headers`` maps lower-case names to joined values; a signed header that is absent counts
     as empty here (the verifier refuses it)."""
     lines = [method.encode("ascii", "replace"), path, query]
-    for name in signed_headers:
-        value = headers.get(name, b"")
-        lines.append(name + b":" + (header_value(value) if b" " in value or b"\t" in value else value))
+    lines.extend([name + b":" + header_value(headers.get(name, b"")) for name in signed_headers])
     lines.append(b"")
     lines.append(b";".join(signed_headers))
     lines.append(payload_word)
