@@ -201,8 +201,10 @@ class EmbeddedPostgres:
     def start(self) -> None:
         """Make the cluster if there is none, start the server and wait until it takes connections.
 
+        A server of this object that was started before is ended first.
         Raises StartupError with one line for whatever a person can cure.
         """
+        self.stop()
         places = self._places
         try:
             places.root.mkdir(mode=0o711, exist_ok=True)
