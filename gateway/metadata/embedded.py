@@ -14,7 +14,6 @@ import pwd
 import secrets
 import select
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -459,7 +458,6 @@ def _initdb(places: _Places, found: Programs, user: ServerUser | None, password:
             group=None if user is None else user.gid,
             extra_groups=None if user is None else [],
             umask=0o077,
-            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, ()),
             check=False,
         )  # fmt: skip
         if done.returncode != 0:
