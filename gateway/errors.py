@@ -111,3 +111,11 @@ class StorageError(Exception):
         self.message: Final = message if message is not None else self.code.message
         self.fields: Final[Mapping[str, str]] = fields
         super().__init__(f"{code}: {self.message}")
+
+
+class StartupError(Exception):
+    """A failure a person can cause and cure: a wrong setting, a taken port, a locked directory.
+
+    The text is one line for that person. Commands print it to standard error and leave with status 1, without a
+    traceback, so it must never hold a secret.
+    """

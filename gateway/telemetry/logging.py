@@ -1,0 +1,153 @@
+"""Logging: structlog for our own lines, the standard library's loggers (hypercorn, psycopg) through the same end.
+
+Two promises hold for every line, whoever wrote it (security.md L): no secret leaves the process, whether it came as a
+field, inside a query string, a header, a connection string or a traceback; and no control character does, so a key with
+CR, LF or ANSI in it cannot forge a line or paint a terminal.
+"""
+
+import itertools
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from gateway.config import Settings
+
+REDACTED: Final = "[redacted]"
+
+# Words of a field's or parameter's name that mark its value as a secret.
+_SECRET_WORDS: Final = (
+    "apikey", "authorization", "cookie", "credential", "credentials", "jwt", "passwd", "password", "secret",
+    "signature", "token",
+)  # fmt: skip
+# Names that hold such a word and are no secret: S3's paging cursors.
+_PUBLIC_NAMES: Final = frozenset({"continuation_token", "next_continuation_token"})
+_NAME_PARTS: Final = re.compile(r"[a-z0-9]+|[A-Z]+(?![a-z])|[A-Z][a-z0-9]*")
+_SECRET_PAIRS: Final = frozenset({("api", "key"), ("master", "key")})
+
+_NAME: Final = rf"\b(?:[\w-]*[-_])?(?:{'|'.join(_SECRET_WORDS)})(?:[-_]access[-_]key)?"
+_SECRETS_IN_TEXT: Final = (
+    # X-Amz-Signature=, token=, password='', Credential=
+    (re.compile(rf"(?i)({_NAME}\s*=\s*)(?:'[^']*'|[^\s&,;'\"]+)"), rf"\1{REDACTED}"),
+    # "secret_access_key": "", Authorization:
+    (re.compile(rf"(?i)({_NAME}['\"]?\s*:\s*)(?:b?'[^']*'|\"[^\"]*\"|[^\r\n,}}]+)"), rf"\1{REDACTED}"),
+    (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]+"), rf"\1{REDACTED}"),
+    (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), rf"\1{REDACTED}@"),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), REDACTED),
+)
+# C0 without tab, DEL, C1, the line and paragraph separators, and what reorders text on a terminal.
+_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send everything to ``stream`` (default: standard error), as JSON or, on a terminal, as readable lines.
+
+    Call once a process; a fork inherits it. Other libraries' lines are kept from ``warning`` on: their debug output
+    prints requests.
+    """
+    target = stream if stream is not None else sys.stderr
+    pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and target.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        if pretty
+        else structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, escape, renderer],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    logging.getLogger("gateway").setLevel(level)
+    logging.captureWarnings(True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Mask every field whose name says secret, at any depth, and every secret inside texts."""
+    return {name: _redacted(name, value) for name, value in event.items()}
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if value is not None and is_secret_name(name):
+        return REDACTED
+    match value:
+        case bool() | int() | float() | None:
+            return value
+        case Mapping():
+            return {key: _redacted(str(key), inner) for key, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redacted("", inner) for inner in value]
+        case bytes() | bytearray():
+            return redact_text(bytes(value).decode("utf-8", "backslashreplace"))
+        case _:
+            return redact_text(value if isinstance(value, str) else str(value))
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a field, header or query parameter of this name holds a secret."""
+    if name.lower() in _PUBLIC_NAMES:
+        return False
+    parts = [part.lower() for part in _NAME_PARTS.findall(name)]
+    return any(part in _SECRET_WORDS for part in parts) or any(
+        pair in _SECRET_PAIRS for pair in itertools.pairwise(parts)
+    )
+
+
+def redact_text(text: str) -> str:
+    """The text with secrets masked: query strings, headers, connection strings, JWTs."""
+    for pattern, replacement in _SECRETS_IN_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def escape(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Show control characters as ``\\x1b``-like escapes. Only tracebacks, which we format, keep their line ends."""
+    return {
+        escape_text(name): _escaped(value, keep_lines=name in ("exception", "stack")) for name, value in event.items()
+    }
+
+
+def _escaped(value: Any, keep_lines: bool = False) -> Any:
+    match value:
+        case str():
+            return "\n".join(map(escape_text, value.split("\n"))) if keep_lines else escape_text(value)
+        case MutableMapping():
+            return {escape_text(str(name)): _escaped(inner) for name, inner in value.items()}
+        case list():
+            return [_escaped(inner) for inner in value]
+        case _:
+            return value
+
+
+def escape_text(text: str) -> str:
+    """The text with every control character as an escape."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
