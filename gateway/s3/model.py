@@ -94,7 +94,9 @@ class OperationModel:
     """One operation as the wire shows it.
 
     ``selectors`` are the query parameters of its URI (value None: any value); ``required_query`` and
-    ``required_headers`` are the members that set it apart from operations with the same URI.
+    ``required_headers`` are the members that set it apart from operations with the same URI; ``query_names`` are all
+    the parameters that mean something to it. ``body_checksum``: its x-amz-checksum-* headers are about the body (those
+    of CompleteMultipartUpload are about the object).
     """
 
     name: str
@@ -108,14 +110,11 @@ class OperationModel:
     status: int = 200
     body: Body = Body.NONE
     root: str | None = None
+    body_checksum: bool = False
     checksum_required: bool = False
     max_document_bytes: int = MEBIBYTE
 
-    @property
-    def query_names(self) -> frozenset[str]:
-        """Every query parameter that means something to this operation."""
-        own = {name for name, _ in self.selectors} | self.required_query
-        return frozenset(own | {m.wire_name for m in self.input.members if m.location is Location.QUERY})
+    query_names: frozenset[str] = frozenset()
 
 
 # --- overlay: what the model lacks or gets wrong -------------------------------------------------------------
@@ -305,8 +304,12 @@ def _operation(name: str, raw: Mapping[str, Any], compiler: _Compiler) -> Operat
         status=raw["http"].get("responseCode", 200),
         body=_body(given),
         root=ROOTS.get(name),
+        body_checksum="requestAlgorithmMember" in raw.get("httpChecksum", {}),
         checksum_required=raw.get("httpChecksum", {}).get("requestChecksumRequired", False),
         max_document_bytes=MAX_DOCUMENT_BYTES.get(name, MEBIBYTE),
+        query_names=frozenset(
+            {key for key, _ in selectors} | {m.wire_name for m in given.members if m.location is Location.QUERY}
+        ),
     )
 
 
