@@ -64,7 +64,7 @@ from gateway.operations.shapes.buckets import (
     TargetGrant,
     TargetObjectKeyFormat,
 )
-from gateway.operations.shapes.common import CommonPrefix, CopySource, Grantee, Owner, Tag
+from gateway.operations.shapes.common import CommonPrefix, Grantee, Owner, Tag
 from gateway.operations.shapes.configuration import (
     AbortIncompleteMultipartUpload,
     AccessControlTranslation,
@@ -195,6 +195,7 @@ from gateway.operations.shapes.tagging import (
     GetObjectTaggingInput,
     GetObjectTaggingOutput,
 )
+from gateway.wire.addressing import CopySource
 
 INPUTS: Final[Mapping[str, type]] = {
     "ListBuckets": ListBucketsInput,

@@ -1,15 +1,6 @@
-"""Structures that several families share, and the parsed copy source."""
+"""Structures that several families share."""
 
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class CopySource:
-    """The ``x-amz-copy-source`` header, parsed and percent-decoded once by the front. The key is literal."""
-
-    bucket: str
-    key: str
-    version_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

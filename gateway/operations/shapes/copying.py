@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gateway.operations.shapes.common import CopySource
+from gateway.wire.addressing import CopySource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gateway.operations.shapes.common import CommonPrefix, CopySource, Owner
+from gateway.operations.shapes.common import CommonPrefix, Owner
+from gateway.wire.addressing import CopySource
 
 if TYPE_CHECKING:
     from gateway.wire.body import BodyStream

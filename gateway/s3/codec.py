@@ -1,0 +1,274 @@
+"""Requests into typed inputs and outputs into answers, one compiled codec per operation.
+
+Everything is derived from S3's model: which member travels in which header, parameter or element, and how. Parsing
+happens here once; handlers see frozen dataclasses only.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.context import Address, BucketAddress, ObjectAddress
+from gateway.errors import StorageError
+from gateway.operations import shapes
+from gateway.s3 import xml
+from gateway.s3.model import (
+    S3_NAMESPACE,
+    UNQUOTED_ETAG,
+    URL_ENCODED,
+    Body,
+    Kind,
+    Location,
+    Member,
+    OperationModel,
+    Shape,
+    Target,
+)
+from gateway.s3.values import Reader, formatter, header_bytes, invalid_argument, reader
+from gateway.wire.headers import USER_METADATA_PREFIX, user_metadata
+from gateway.wire.request import RawRequest
+from gateway.wire.response import Response
+
+Fields = dict[str, Any]
+
+# Query parameters of a presigned URL that are its signature; its other x-amz-* parameters stand for headers.
+_SIGNATURE_PARAMETERS: Final = frozenset(
+    {
+        "x-amz-algorithm",
+        "x-amz-content-sha256",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-security-token",
+        "x-amz-signature",
+        "x-amz-signedheaders",
+    }
+)
+_XML_TYPE: Final = (b"content-type", b"application/xml")
+_JSON_TYPE: Final = (b"content-type", b"application/json")
+
+
+def effective_headers(request: RawRequest) -> dict[str, str]:
+    """The headers by lower-case name, with those a presigned URL carries in its query (``X-Amz-Copy-Source=…``).
+
+    Raises StorageError(InvalidRequest) for repeated single-value headers and for a header that says something else
+    than the signed query.
+    """
+    headers: dict[str, str] = {}
+    for raw_name, _ in request.headers:
+        name = raw_name.decode("latin-1")
+        if name not in headers:
+            headers[name] = request.header(raw_name) or ""
+    if b"X-Amz-Signature=" in request.raw_query:
+        for parameter, value in request.query:
+            name = parameter.lower()
+            if not name.startswith("x-amz-") or name in _SIGNATURE_PARAMETERS:
+                continue
+            if headers.setdefault(name, value) != value:
+                raise StorageError("InvalidRequest", f"{name} was given twice with different values.")
+    return headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One header or query member, ready to be read."""
+
+    field: str
+    name: str
+    argument: str
+    read: Reader
+    required: bool
+
+
+class OperationCodec:
+    """Reads the inputs and writes the outputs of one operation."""
+
+    def __init__(self, model: OperationModel) -> None:
+        self.model: Final = model
+        self._input = shapes.INPUTS[model.name]
+        members = model.input.members
+        self._headers = _readings(members, Location.HEADER, str.lower)
+        self._query = _readings(members, Location.QUERY, str)
+        self._metadata = next((m.field for m in members if m.location is Location.METADATA), None)
+        self._uri = [(m.field, m.name) for m in members if m.location is Location.URI]
+        self._payload = next((m for m in members if m.name == model.input.payload), None)
+        self._read_document = (
+            xml.element_reader(self._payload.shape) if self._payload is not None and model.body is Body.XML else None
+        )
+        self._write_headers = [
+            (member.field, member.wire_name.lower().encode("ascii"), formatter(member))
+            for member in model.output.members
+            if member.location is Location.HEADER
+        ]
+        self._write_metadata = next((m.field for m in model.output.members if m.location is Location.METADATA), None)
+        self._streamed = _payload_field(model.output, Kind.BLOB)
+        self._text = _payload_field(model.output, Kind.STRING)
+        self._write_document, self._write_url_encoded = _document_writers(model)
+
+    # --- requests ----------------------------------------------------------------------------------------
+
+    def read_head(self, request: RawRequest, address: Address, headers: Mapping[str, str]) -> Fields:
+        """The fields that the head of a request gives; ``headers`` are its :func:`effective_headers`.
+
+        Raises StorageError: InvalidArgument, InvalidRequest, MetadataTooLarge and what single values may raise.
+        """
+        fields: Fields = {}
+        for field, name in self._uri:
+            fields[field] = _bucket(address) if name == "Bucket" else _key(address)
+        query = self._query_values(request)
+        for reading in self._query:
+            _read(reading, query.get(reading.name), fields)
+        for reading in self._headers:
+            _read(reading, headers.get(reading.name), fields)
+        if self._metadata is not None:
+            found = [(name, value) for name, value in headers.items() if name.startswith(USER_METADATA_PREFIX)]
+            fields[self._metadata] = user_metadata(found) if found else {}
+        return fields
+
+    def _query_values(self, request: RawRequest) -> dict[str, str]:
+        known = self.model.query_names
+        values: dict[str, str] = {}
+        for name, value in request.query:
+            if name in values and name in known:
+                raise invalid_argument(name, value, f"{name} was given more than once")
+            values[name] = value
+        if "versionId" in values and "versionId" not in known and self.model.target is Target.OBJECT:
+            message = "This operation does not accept a version-id."
+            raise invalid_argument("versionId", values["versionId"], message)
+        return values
+
+    def read_document(self, document: bytes) -> Fields:
+        """The field that the body gives, an XML document or text.
+
+        Raises StorageError: MissingRequestBodyError, MalformedXML.
+        """
+        payload = self._payload
+        if payload is None:
+            return {}
+        if not document.strip():
+            if payload.required:
+                raise StorageError("MissingRequestBodyError")
+            return {}
+        if self._read_document is None:
+            try:
+                return {payload.field: document.decode("utf-8")}
+            except UnicodeDecodeError:
+                raise StorageError("InvalidRequest", "The body is not UTF-8 text.") from None
+        return {payload.field: self._read_document(xml.parse(document, payload.wire_name))}
+
+    def build(self, fields: Fields) -> Any:
+        """The frozen input record."""
+        return self._input(**fields)
+
+    # --- answers -----------------------------------------------------------------------------------------
+
+    def render(self, output: Any) -> Response:
+        """The answer: the model's status (206 when there is a content range), headers, and bytes or an open reader."""
+        headers = []
+        for field, name, format_value in self._write_headers:
+            value = getattr(output, field)
+            if value is not None and value != ():
+                headers.append((name, header_bytes(format_value(value))))
+        if self._write_metadata is not None:
+            headers.extend(
+                (f"{USER_METADATA_PREFIX}{name}".encode("latin-1", "replace"), header_bytes(value))
+                for name, value in getattr(output, self._write_metadata).items()
+            )
+        if self._streamed is not None:
+            body = getattr(output, self._streamed)
+            return Response(self._status(output), tuple(headers), body if body is not None else b"")
+        content = self._render_document(output)
+        if content:
+            headers.append(_JSON_TYPE if self._text is not None else _XML_TYPE)
+        return Response(self._status(output), tuple(headers), content)
+
+    def _status(self, output: Any) -> int:
+        # HeadObject and GetObject answer a part or a range with 206; no other output has a content range.
+        return 206 if getattr(output, "content_range", None) is not None else self.model.status
+
+    def _render_document(self, output: Any) -> bytes:
+        if self._text is not None:
+            return (getattr(output, self._text) or "").encode("utf-8")
+        if self._write_document is None:
+            return b""
+        if self._write_url_encoded is not None and output.encoding_type == "url":
+            return self._write_url_encoded(output)
+        return self._write_document(output)
+
+
+def _readings(members: tuple[Member, ...], location: Location, spell: Callable[[str], str]) -> list[_Reading]:
+    return [
+        _Reading(member.field, spell(member.wire_name), member.wire_name, reader(member), member.required)
+        for member in members
+        if member.location is location
+    ]
+
+
+def _read(reading: _Reading, text: str | None, fields: Fields) -> None:
+    value = reading.read(text) if text is not None else None
+    if value is not None:
+        fields[reading.field] = value
+    elif reading.required:
+        raise StorageError(
+            "InvalidRequest",
+            f"Missing required parameter for this request: {reading.argument}",
+            ArgumentName=reading.argument,
+        )
+
+
+def _bucket(address: Address) -> str:
+    if isinstance(address, BucketAddress | ObjectAddress):
+        return address.bucket
+    raise StorageError("InvalidBucketName")
+
+
+def _key(address: Address) -> str:
+    if isinstance(address, ObjectAddress):
+        return address.key
+    raise StorageError("InvalidRequest", "The request names no key.")
+
+
+def _payload_field(shape: Shape, kind: Kind) -> str | None:
+    return next((m.field for m in shape.members if m.name == shape.payload and m.shape.kind is kind), None)
+
+
+Writer = Callable[[Any], bytes]
+
+
+def _document_writers(model: OperationModel) -> tuple[Writer | None, Writer | None]:
+    """The writer of an output's document, and the one for ``encoding-type=url``."""
+    output = model.output
+    if model.name == "GetBucketLocation":
+        return _location_document, None
+    payload = next((m for m in output.members if m.name == output.payload), None)
+    if payload is not None:
+        if payload.shape.kind is not Kind.STRUCTURE:
+            return None, None
+        return _payload_writer(payload), None
+    members = [m for m in output.members if m.location is Location.BODY]
+    if not members or model.root is None:
+        return None, None
+    write = xml.document_writer(model.root, members, quote_etag=model.name not in UNQUOTED_ETAG)
+    encoded = URL_ENCODED.get(model.name)
+    return write, xml.document_writer(model.root, members, url_encoded=encoded) if encoded else None
+
+
+def _payload_writer(payload: Member) -> Writer:
+    write = xml.document_writer(payload.wire_name, payload.shape.members)
+
+    def write_payload(output: Any) -> bytes:
+        value = getattr(output, payload.field)
+        return write(value) if value is not None else b""
+
+    return write_payload
+
+
+def _location_document(output: Any) -> bytes:
+    """The one answer whose root element holds the value itself; us-east-1 is empty (API_GetBucketLocation)."""
+    text = xml.escape(output.location_constraint or "")
+    return f'{xml.DECLARATION}<LocationConstraint xmlns="{S3_NAMESPACE}">{text}</LocationConstraint>'.encode()
+
+
+def compile_codecs(models: Mapping[str, OperationModel]) -> Mapping[str, OperationCodec]:
+    """The codecs of all operations that have shapes."""
+    return {name: OperationCodec(models[name]) for name in shapes.INPUTS}
