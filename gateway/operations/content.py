@@ -3,33 +3,20 @@
 from collections.abc import AsyncIterator, Sequence
 
 from gateway.blobs.protocol import BlobReader, BlobStore
+from gateway.blobs.readers import BytesReader
 from gateway.errors import StorageError
 from gateway.metadata.records import ObjectRecord
 from gateway.operations.services import Services
 
 
-class InlineReader:
-    """A reader over bytes at hand."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.size_bytes = len(content)
-        self.blob_size_bytes = len(content)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self.content:
-            yield self.content
-
-    async def close(self) -> None:
-        """Nothing to release."""
-
-
 class ManifestReader:
     """A reader over consecutive ranges of part blobs, of which one is open at a time."""
 
-    def __init__(self, store: BlobStore, ranges: Sequence[tuple[str, int, int]], first: BlobReader) -> None:
+    def __init__(
+        self, store: BlobStore, ranges: Sequence[tuple[str, int, int]], first: BlobReader, object_size_bytes: int
+    ) -> None:
         self.size_bytes = sum(length for _, _, length in ranges)
-        self.blob_size_bytes = self.size_bytes
+        self.blob_size_bytes = object_size_bytes
         self._store = store
         self._later = ranges[1:]
         self._current = first
@@ -71,11 +58,11 @@ def part_ranges(record: ObjectRecord, offset_bytes: int, length_bytes: int) -> l
 async def open_content(services: Services, record: ObjectRecord, offset_bytes: int, length_bytes: int) -> BlobReader:
     """Open a range of an object's bytes. Raises FileNotFoundError if a blob is gone: the row is to be read again."""
     if record.content is not None:
-        return InlineReader(record.content[offset_bytes : offset_bytes + length_bytes])
+        return BytesReader(record.content[offset_bytes : offset_bytes + length_bytes], record.size_bytes)
     if length_bytes == 0:
-        return InlineReader(b"")
+        return BytesReader(b"", record.size_bytes)
     store = services.blobs.named(record.backend)
     if record.blob_id is not None:
         return await store.open(record.blob_id, offset_bytes, length_bytes)
     ranges = part_ranges(record, offset_bytes, length_bytes)
-    return ManifestReader(store, ranges, await store.open(*ranges[0]))
+    return ManifestReader(store, ranges, await store.open(*ranges[0]), record.size_bytes)

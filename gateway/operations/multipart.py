@@ -36,7 +36,7 @@ from gateway.operations.shapes import (
     UploadPartInput,
     UploadPartOutput,
 )
-from gateway.telemetry.failpoints import failpoint
+from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.conditions import write_condition
 from gateway.wire.ranges import parse_copy_source_range
 
@@ -146,11 +146,11 @@ async def complete_multipart_upload(
                 return _completed(asked, begun.answer)
             parts = _chosen(wanted, {part.number: part for part in await multipart.all_parts(transaction, asked.upload_id)})
             new = _manifest(services, call, asked, begun, parts)
-            failpoint("complete.in_transaction")
+            await failpoint_async("complete.in_transaction")
             await objects.put_object_in(transaction, new, condition)
             answer = {"etag": new.etag, "checksum": checksums.fields(new.checksum)}
             await multipart.finish_upload(transaction, asked.upload_id, new.part_blobs, answer)
-            failpoint("complete.before_commit")
+            await failpoint_async("complete.before_commit")
     except OutcomeUnknown:
         earlier = await multipart.completed_answer(
             services.session, call.scope, asked.upload_id, asked.bucket, asked.key
@@ -158,7 +158,7 @@ async def complete_multipart_upload(
         if earlier is None:
             raise
         answer = dict(earlier)
-    failpoint("complete.after_commit")
+    await failpoint_async("complete.after_commit")
     return _completed(asked, answer)
 
 
@@ -216,7 +216,7 @@ async def _record(
 ) -> Any:
     if received.blob_id is None or received.backend is None or received.epoch is None:
         raise StorageError("InternalError")
-    failpoint("part.before_commit")
+    await failpoint_async("part.before_commit")
     async with upload.discard_on_refusal(services, received.backend, received.blob_id):
         return await multipart.record_part(
             services.session,

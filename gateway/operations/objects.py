@@ -33,7 +33,7 @@ from gateway.operations.shapes import (
     S3Error,
 )
 from gateway.operations.shapes import Checksum as ChecksumElement
-from gateway.telemetry.failpoints import failpoint
+from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.conditions import NO_CONDITIONS, ReadConditions, WriteCondition, write_condition
 from gateway.wire.headers import stored_content_encoding
 from gateway.wire.ranges import ByteRange, parse_range
@@ -89,10 +89,10 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         content=received.content,
         checksum=checksum,
     )
-    failpoint("put.before_commit")
+    await failpoint_async("put.before_commit")
     async with upload.discard_on_refusal(services, received.backend, *((received.blob_id,) if received.blob_id else ())):
         await objects.put_object(services.session, call.scope, new, condition)
-    failpoint("put.after_commit")
+    await failpoint_async("put.after_commit")
     return PutObjectOutput(etag=received.etag, **checksums.fields(checksum))
 
 
@@ -108,7 +108,7 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
         except FileNotFoundError:
             # The row was read before an overwrite and its blob destroyed since; the row as it is now has another.
             continue
-        if body.blob_size_bytes not in (record.size_bytes, length) and not record.part_blobs:
+        if body.blob_size_bytes != record.size_bytes:
             await body.close()
             break
         fields = _facts(record, asked, whole=not selected)
@@ -161,7 +161,7 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
         asked, mfa="x-amz-mfa", if_match_size="x-amz-if-match-size", if_match_last_modified_time="x-amz-if-match-last-modified-time"
     )
     condition = write_condition(asked.if_match, None, any_match=True) or NO_WRITE_CONDITION
-    failpoint("del.before_commit")
+    await failpoint_async("del.before_commit")
     await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
     return DeleteObjectOutput()
 

@@ -1,0 +1,118 @@
+"""The application: composes database, stores, authentication and fronts, and logs one line a request."""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from gateway.auth.credentials import CredentialStore
+from gateway.auth.identify import Identify
+from gateway.compose import host_name, open_session, open_stores
+from gateway.config import Settings
+from gateway.context import Tenant
+from gateway.jobs.epoch import EpochKeeper
+from gateway.operations.services import Limits, Services
+from gateway.operations.table import OPERATIONS
+from gateway.s3.front import FrontLimits, S3Front
+from gateway.telemetry.events import RequestLog
+from gateway.tenants.control import PostgresControlDatabase
+from gateway.tenants.registry import PostgresRegistry
+from gateway.tenants.secrets import MasterKey
+from gateway.wire.drain import Application
+
+_log = structlog.get_logger(__name__)
+
+SINGLE_TENANT: Final = "default"
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Rowlock:
+    """One worker's ASGI application, server-neutral. What it opens at lifespan start-up it closes at shutdown."""
+
+    def __init__(self, settings: Settings, gateway_url: str) -> None:
+        self._settings = settings
+        self._gateway_url = gateway_url
+        self._session = open_session(settings, gateway_url)
+        self._epochs = EpochKeeper(self._session, host_name(settings), settings.epoch_heartbeat_seconds)
+        self._blobs = open_stores(settings, self._epochs.epoch)
+        self._control = PostgresControlDatabase(gateway_url)
+        tenant = Tenant(SINGLE_TENANT, settings.region)
+        registry = PostgresRegistry(self._control, MasterKey.load(settings, settings.data_dir), SINGLE_TENANT)
+        services = Services(
+            session=self._session,
+            blobs=self._blobs,
+            limits=Limits(settings.max_object_bytes, settings.max_put_bytes, settings.inline_max_bytes),
+        )
+        identify = Identify(tenant, CredentialStore(registry))
+        self._front = S3Front(
+            OPERATIONS, services, identify, tenant=tenant, domain=settings.domain, limits=FrontLimits.of(settings)
+        )
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await logged(self._front)(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._session.open()
+            await self._control.open()
+            await self._epochs.start()
+        except Exception as error:
+            _log.error("start_failed", error=str(error))
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._epochs.stop()
+        for store in self._blobs.stores.values():
+            await store.close()
+        await self._control.close()
+        await self._session.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def logged(front: Application) -> Application:
+    """One line a request, whatever became of it, with an id that its answer carries too."""
+
+    async def application(scope: Any, receive: Receive, send: Send) -> None:
+        log = scope["rowlock.log"] = RequestLog()
+        request_id = scope["rowlock.request_id"] = secrets.token_hex(8).upper()
+        began = time.perf_counter()
+        status = 0
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await front(scope, receive, observed)
+        finally:
+            client = scope.get("client")
+            _log.info(
+                "request",
+                request_id=request_id,
+                method=scope["method"],
+                operation=log.operation,
+                bucket=log.bucket,
+                key=log.key,
+                # 499, as proxies write it: the client went away before there was an answer
+                status=status or 499,
+                code=log.error_code,
+                access_key_id=log.access_key_id,
+                client=client[0] if client else None,
+                bytes_in=log.bytes_in,
+                bytes_out=log.bytes_out,
+                milliseconds=round((time.perf_counter() - began) * 1000, 2),
+            )
+
+    return application

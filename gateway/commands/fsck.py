@@ -1,0 +1,45 @@
+"""``rowlock fsck``: prove that every row has its bytes and every blob its owner."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gateway.commands.database import connect_urls
+from gateway.compose import engine_room
+from gateway.config import Settings
+from gateway.jobs.fsck import Fsck, FsckReport
+
+
+def fsck(
+    *,
+    checksums: Annotated[bool, Parameter(help="Read every byte and compare it with what was stored")] = False,
+    quarantine: Annotated[bool, Parameter(help="Put blobs nobody owns into quarantine")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", help="Print the report as JSON")] = False,
+) -> None:
+    """Compare the database and the stores of bytes in both directions.
+
+    Works beside a running server or alone. Exit status 0: clean; 1: something is missing, wrong or ownerless.
+    """
+    settings = Settings()
+    with connect_urls(settings) as urls:
+        report = asyncio.run(_check(settings, urls.gateway_url, checksums=checksums, quarantine=quarantine))
+    if as_json:
+        print(json.dumps({**asdict(report), "clean": report.clean}))
+    else:
+        for finding in report.findings:
+            print(finding)
+        print(
+            f"{report.objects} objects in stores, {report.inline_objects} in rows, {report.parts} parts, "
+            f"{report.blobs} blobs ({report.in_flight} in flight): {report.missing} missing, {report.wrong} wrong, "
+            f"{report.ownerless} ownerless"
+        )
+    sys.exit(0 if report.clean else 1)
+
+
+async def _check(settings: Settings, gateway_url: str, *, checksums: bool, quarantine: bool) -> FsckReport:
+    async with engine_room(settings, gateway_url) as (session, stores):
+        return await Fsck(session, stores, read_bytes=checksums, quarantine=quarantine).run()
