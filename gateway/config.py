@@ -20,7 +20,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ROWLOCK_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     # where things are
-    data_dir: Path = Field(Path("./rowlock-data"), description="Directory of the files, the embedded Postgres and the keys")
+    data_dir: Path = Field(
+        Path("./rowlock-data"), description="Directory of the files, the embedded Postgres and the keys"
+    )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(9000, ge=0, le=65535, description="Port of the S3 API")
     region: str = Field("us-east-1", min_length=1, description="Region that requests must be signed for")
@@ -58,11 +60,15 @@ class Settings(BaseSettings):
     connections: int = Field(10_000, ge=1, description="Most open connections a worker keeps")
 
     # background work
-    garbage_grace_seconds: float = Field(86_400.0, ge=0, description="How long released bytes are kept; longer than your restore window")
+    garbage_grace_seconds: float = Field(
+        86_400.0, ge=0, description="How long released bytes are kept; longer than your restore window"
+    )
     sweep_interval_seconds: float = Field(30.0, gt=0, description="How often the background worker looks for work")
     epoch_heartbeat_seconds: float = Field(5.0, gt=0, description="How often a worker says that it is alive")
     epoch_dead_seconds: float = Field(60.0, gt=0, description="Silence after which a worker counts as dead")
-    quarantine_seconds: float = Field(14 * 86_400.0, ge=0, description="How long ownerless bytes are kept before they are destroyed")
+    quarantine_seconds: float = Field(
+        14 * 86_400.0, ge=0, description="How long ownerless bytes are kept before they are destroyed"
+    )
 
     # what it says
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="JSON, or pretty on a terminal")

@@ -16,7 +16,7 @@ ENGINE_ROLE: Final = "rowlock_engine"
 
 
 class AuthMethod(StrEnum):
-    """Every way a caller may prove who it is. A handler never asks again; a new member needs a case in ``auth/identify``."""
+    """Every way a caller may prove who it is. No handler asks again; a new member needs a case in ``auth/identify``."""
 
     ANONYMOUS = "anonymous"
     SIGV4_HEADER = "sigv4-header"

@@ -15,9 +15,7 @@ _SQL: Final = statements.load("buckets")
 
 async def list_buckets(session: Session, scope: Scope, keys: KeyRange, page_size: int) -> list[BucketRecord]:
     """Buckets the caller sees, by name in byte order."""
-    rows = await session.fetch(
-        scope, _SQL["list_buckets"], lower=keys.lower, upper=keys.upper, page_size=page_size
-    )
+    rows = await session.fetch(scope, _SQL["list_buckets"], lower=keys.lower, upper=keys.upper, page_size=page_size)
     return [BucketRecord(id=row[0], created_at=row[1], owner_id=row[2]) for row in rows]
 
 

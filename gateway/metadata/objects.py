@@ -91,7 +91,13 @@ async def probe_put_object(
 
 
 async def replace_metadata(
-    session: Session, scope: Scope, bucket: str, key: str, source: ObjectRecord, headers: Headers, condition: WriteCondition
+    session: Session,
+    scope: Scope,
+    bucket: str,
+    key: str,
+    source: ObjectRecord,
+    headers: Headers,
+    condition: WriteCondition,
 ) -> datetime | None:
     """Give an object new headers; None when another writer replaced it meanwhile."""
     rows = await session.fetch(
@@ -148,9 +154,7 @@ async def list_objects(
 
 
 async def _is_current_version(session: Session, scope: Scope, new: NewObject) -> bool:
-    [row] = await session.fetch(
-        scope, _SQL["is_current_version"], bucket=new.bucket, key=new.key, version=new.version
-    )
+    [row] = await session.fetch(scope, _SQL["is_current_version"], bucket=new.bucket, key=new.key, version=new.version)
     return bool(row[0])
 
 

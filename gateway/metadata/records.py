@@ -98,7 +98,10 @@ def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, A
     """Read the two columns back; a row made by hand may lack anything, or hold what is no text."""
     found = metadata or {}
     values = {attribute: str(found[key]) for attribute, key in _HEADER_KEYS if found.get(key) is not None}
-    texts = {str(name): value if isinstance(value, str) else json.dumps(value) for name, value in (user_metadata or {}).items()}
+    texts = {
+        str(name): value if isinstance(value, str) else json.dumps(value)
+        for name, value in (user_metadata or {}).items()
+    }
     return Headers(user_metadata=texts, **values)
 
 

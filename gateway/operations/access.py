@@ -77,6 +77,4 @@ def refuse_unimplemented_writing(document: Any) -> None:
 def refuse_customer_key(document: Any) -> None:
     """No object is stored under a customer's key, so a read must not bring one."""
     if getattr(document, "sse_customer_algorithm", None) or getattr(document, "sse_customer_key", None):
-        raise StorageError(
-            "InvalidRequest", "The encryption parameters are not applicable to this object."
-        )
+        raise StorageError("InvalidRequest", "The encryption parameters are not applicable to this object.")

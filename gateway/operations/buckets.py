@@ -70,9 +70,7 @@ async def create_bucket(services: Services, call: Call, asked: CreateBucketInput
         raise StorageError("NotImplemented", Header="x-amz-bucket-object-lock-enabled")
     _require_location(asked, call.tenant.region)
     try:
-        await buckets.create_bucket(
-            services.session, call.scope, asked.bucket, call.principal.subject, public=False
-        )
+        await buckets.create_bucket(services.session, call.scope, asked.bucket, call.principal.subject, public=False)
     except DuplicateRow as error:
         existing, _ = await buckets.find_bucket(services.session, call.scope, asked.bucket)
         if existing is None or (existing.owner_id or None) != call.principal.subject:
@@ -94,9 +92,7 @@ async def delete_bucket(services: Services, call: Call, asked: DeleteBucketInput
     return DeleteBucketOutput()
 
 
-async def get_bucket_location(
-    services: Services, call: Call, asked: GetBucketLocationInput
-) -> GetBucketLocationOutput:
+async def get_bucket_location(services: Services, call: Call, asked: GetBucketLocationInput) -> GetBucketLocationOutput:
     """The bucket's region; nothing for us-east-1, as S3 has it."""
     await access.require_bucket(services, call, asked.bucket)
     region = call.tenant.region
@@ -109,5 +105,6 @@ def _require_location(asked: CreateBucketInput, region: str) -> None:
     if wanted and wanted != region:
         raise StorageError(
             "IllegalLocationConstraintException",
-            f"The {wanted} location constraint is incompatible for the region specific endpoint this request was sent to.",
+            f"The {wanted} location constraint is incompatible for the region specific endpoint this request was "
+            "sent to.",
         )

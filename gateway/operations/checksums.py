@@ -39,14 +39,14 @@ def digest_name(algorithm: str) -> str:
     return algorithm.lower()
 
 
-def fields(checksum: Checksum | None) -> dict[str, str]:
+def fields(checksum: Checksum | None) -> dict[str, Any]:
     """The output members of a checksum: ``checksum_crc32`` and ``checksum_type``."""
     if checksum is None:
         return {}
     return {f"checksum_{checksum.algorithm.lower()}": checksum.value, "checksum_type": checksum.type}
 
 
-def value_field(algorithm: str | None, value: str | None) -> dict[str, str]:
+def value_field(algorithm: str | None, value: str | None) -> dict[str, Any]:
     """The one output member of a part's checksum."""
     return {f"checksum_{algorithm.lower()}": value} if algorithm and value else {}
 
@@ -71,7 +71,8 @@ def upload_type(algorithm: str | None, requested: str | None) -> str | None:
     if algorithm is None:
         if requested is not None:
             raise StorageError(
-                "InvalidRequest", "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
+                "InvalidRequest",
+                "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
             )
         return None
     name = algorithm.lower()

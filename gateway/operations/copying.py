@@ -54,7 +54,8 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
         if source.size_bytes > _MAX_COPY_BYTES:
             raise StorageError(
                 "InvalidRequest",
-                f"The specified copy source is larger than the maximum allowable size for a copy source: {_MAX_COPY_BYTES}",
+                "The specified copy source is larger than the maximum allowable size for a copy source: "
+                f"{_MAX_COPY_BYTES}",
             )
         headers = _headers(asked, source)
         onto_itself = (asked.copy_source.bucket, asked.copy_source.key) == (asked.bucket, asked.key)
@@ -67,9 +68,10 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                 if modified is None:
                     continue
                 return _answer(source.etag, modified, source.checksum)
+        owner_id, size = call.principal.subject, source.size_bytes
         await objects.probe_put_object(
-            services.session, call.scope, asked.bucket, asked.key, call.principal.subject, headers, source.size_bytes, condition
-        )  # fmt: skip
+            services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
+        )
         try:
             new = await _copied(services, call, asked, source, headers)
         except FileNotFoundError:
@@ -130,7 +132,11 @@ async def _copied(
 
 
 async def _copy_blobs(
-    services: Services, store: CopyingStore, sources: Sequence[str], targets: Sequence[str], description: BlobDescription
+    services: Services,
+    store: CopyingStore,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    description: BlobDescription,
 ) -> None:
     limit = asyncio.Semaphore(_CONCURRENT_PARTS)
 

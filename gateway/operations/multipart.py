@@ -6,6 +6,7 @@ whatever the size (DESIGN §6).
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from gateway.blobs.digest import multipart_etag
@@ -144,7 +145,9 @@ async def complete_multipart_upload(
             begun = await multipart.lock_upload(transaction, asked.upload_id, asked.bucket, asked.key)
             if begun.answer is not None:
                 return _completed(asked, begun.answer)
-            parts = _chosen(wanted, {part.number: part for part in await multipart.all_parts(transaction, asked.upload_id)})
+            parts = _chosen(
+                wanted, {part.number: part for part in await multipart.all_parts(transaction, asked.upload_id)}
+            )
             new = _manifest(services, call, asked, begun, parts)
             await failpoint_async("complete.in_transaction")
             await objects.put_object_in(transaction, new, condition)
@@ -288,7 +291,7 @@ def _require_order(wanted: Sequence[CompletedPart]) -> None:
                 ArgumentName="PartNumber",
                 ArgumentValue=str(number),
             )
-    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(numbers)):
         raise StorageError("InvalidPartOrder")
 
 
@@ -335,7 +338,8 @@ def _manifest(
     if asked.mpu_object_size is not None and asked.mpu_object_size != size:
         raise StorageError(
             "InvalidRequest",
-            f"The provided 'x-amz-mp-object-size' header value {asked.mpu_object_size} does not match what was computed: {size}",
+            f"The provided 'x-amz-mp-object-size' header value {asked.mpu_object_size} does not match what was "
+            f"computed: {size}",
         )
     checksum = _object_checksum(asked, begun, parts)
     values = tuple(part.checksum_value or "" for part in parts)
@@ -385,4 +389,3 @@ def _completed(asked: CompleteMultipartUploadInput, answer: Mapping[str, Any]) -
         etag=answer["etag"],
         **answer.get("checksum", {}),
     )
-

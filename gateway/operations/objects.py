@@ -14,6 +14,7 @@ from gateway.metadata.session import Session
 from gateway.operations import access, checksums, upload
 from gateway.operations.content import open_content
 from gateway.operations.services import Services
+from gateway.operations.shapes import Checksum as ChecksumElement
 from gateway.operations.shapes import (
     DeletedObject,
     DeleteObjectInput,
@@ -32,7 +33,6 @@ from gateway.operations.shapes import (
     PutObjectOutput,
     S3Error,
 )
-from gateway.operations.shapes import Checksum as ChecksumElement
 from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.conditions import NO_CONDITIONS, ReadConditions, WriteCondition, write_condition
 from gateway.wire.headers import stored_content_encoding
@@ -69,6 +69,7 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         algorithms=() if has_checksum else (checksums.DEFAULT_ALGORITHM,),
         max_bytes=limit,
     )
+    checksum: Checksum | None
     if asked.body.checksum is not None:
         algorithm, value = asked.body.checksum
         checksum = Checksum(checksums.s3_name(algorithm), checksums.FULL_OBJECT, value)
@@ -90,7 +91,9 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         checksum=checksum,
     )
     await failpoint_async("put.before_commit")
-    async with upload.discard_on_refusal(services, received.backend, *((received.blob_id,) if received.blob_id else ())):
+    async with upload.discard_on_refusal(
+        services, received.backend, *((received.blob_id,) if received.blob_id else ())
+    ):
         await objects.put_object(services.session, call.scope, new, condition)
     await failpoint_async("put.after_commit")
     return PutObjectOutput(etag=received.etag, **checksums.fields(checksum))
@@ -113,9 +116,12 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
             break
         fields = _facts(record, asked, whole=not selected)
         return GetObjectOutput(
-            body=body, content_length=length, content_range=span.content_range(record.size_bytes) if selected and span else None,
-            **fields, **status_fields,
-        )  # fmt: skip
+            body=body,
+            content_length=length,
+            content_range=span.content_range(record.size_bytes) if selected and span else None,
+            **fields,
+            **status_fields,
+        )
     # Invariant B (reliability): a live row without its exact blob. Never a 404: the object was acknowledged.
     _log.error("blob_missing", bucket=asked.bucket, key=asked.key)
     raise StorageError("InternalError")
@@ -158,7 +164,10 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
     """Delete an object; deleting what is not there is no error."""
     access.require_null_version(asked.version_id, asked.key)
     access.refuse_unimplemented(
-        asked, mfa="x-amz-mfa", if_match_size="x-amz-if-match-size", if_match_last_modified_time="x-amz-if-match-last-modified-time"
+        asked,
+        mfa="x-amz-mfa",
+        if_match_size="x-amz-if-match-size",
+        if_match_last_modified_time="x-amz-if-match-last-modified-time",
     )
     condition = write_condition(asked.if_match, None, any_match=True) or NO_WRITE_CONDITION
     await failpoint_async("del.before_commit")
@@ -175,9 +184,8 @@ async def delete_objects(services: Services, call: Call, asked: DeleteObjectsInp
     wanted: dict[str, str | None] = {}
     for entry in entries:
         if entry.version_id not in (None, "null"):
-            errors.append(
-                S3Error(key=entry.key, version_id=entry.version_id, code="NoSuchVersion", message="The specified version does not exist.")
-            )  # fmt: skip
+            message = StorageError("NoSuchVersion").message
+            errors.append(S3Error(key=entry.key, version_id=entry.version_id, code="NoSuchVersion", message=message))
         elif entry.last_modified_time is not None or entry.size is not None:
             raise StorageError("NotImplemented")
         elif "\0" in entry.key or len(entry.key.encode()) > 1024:

@@ -58,7 +58,9 @@ OPERATIONS: Final = (
     ),
     _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", configuration.get_bucket_policy),
     _operation("GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", configuration.get_bucket_policy_status),
-    _operation("GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", configuration.get_bucket_lifecycle),
+    _operation(
+        "GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", configuration.get_bucket_lifecycle
+    ),
     _operation("GetBucketTagging", "storage.s3.bucket.get_tagging", configuration.get_bucket_tagging),
     _operation("GetObjectTagging", "storage.s3.object.get_tagging", configuration.get_object_tagging),
     _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", configuration.get_bucket_encryption),
