@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, LiteralString, cast
+from typing import Any, Final, LiteralString
 
 _NAME: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"%\(([a-z][a-z0-9_]*)\)s")
@@ -59,8 +59,9 @@ def _compile(name: str, text: str) -> Statement:
     def number(match: re.Match[str]) -> str:
         return f"${order.setdefault(match.group(1), len(order) + 1)}"
 
-    # The text is a file of this repository, not input: this cast is where we answer for that.
-    return Statement(name, cast("LiteralString", _PARAMETER.sub(number, text)), tuple(order))
+    # The text is a file of this repository, not input: here is where we answer for its being a LiteralString.
+    compiled: LiteralString = _PARAMETER.sub(number, text)
+    return Statement(name, compiled, tuple(order))
 
 
 @cache

@@ -65,8 +65,8 @@ def translate(error: Exception) -> Exception:
         return DuplicateRow()
     if isinstance(error, psycopg.errors.ForeignKeyViolation):
         return ReferencedRow()
-    state = getattr(error, "sqlstate", None)
-    if state in _BY_SQLSTATE:
+    state: str | None = getattr(error, "sqlstate", None)
+    if state is not None and state in _BY_SQLSTATE:
         condition = _condition(error)
         fields = {"Condition": condition} if condition else {}
         return StorageError(_BY_SQLSTATE[state], **fields)
