@@ -44,6 +44,8 @@ _SIGNATURE_PARAMETERS: Final = frozenset(
         "x-amz-signedheaders",
     }
 )
+# Headers that change what S3 does; whether they may be repeated is the request's own rule. Others are merely joined.
+_SIGNIFICANT: Final = ("content-", "expires", "if-", "range", "x-amz-")
 _XML_TYPE: Final = (b"content-type", b"application/xml")
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 
@@ -55,10 +57,14 @@ def effective_headers(request: RawRequest) -> dict[str, str]:
     than the signed query.
     """
     headers: dict[str, str] = {}
-    for raw_name, _ in request.headers:
+    for raw_name, raw_value in request.headers:
         name = raw_name.decode("latin-1")
         if name not in headers:
+            headers[name] = _decoded(raw_value)
+        elif name.startswith(_SIGNIFICANT):
             headers[name] = request.header(raw_name) or ""
+        else:
+            headers[name] += f",{_decoded(raw_value)}"
     if b"X-Amz-Signature=" in request.raw_query:
         for parameter, value in request.query:
             name = parameter.lower()
@@ -67,6 +73,13 @@ def effective_headers(request: RawRequest) -> dict[str, str]:
             if headers.setdefault(name, value) != value:
                 raise StorageError("InvalidRequest", f"{name} was given twice with different values.")
     return headers
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)

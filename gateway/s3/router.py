@@ -55,7 +55,7 @@ class Router:
         listing_only = {"list-type"}
         self._reserved: Mapping[Target, frozenset[str]] = {
             Target.SERVICE: frozenset(),
-            Target.BUCKET: frozenset(reserved - {_PART_NUMBER, _UPLOAD_ID}),
+            Target.BUCKET: frozenset(reserved - {_PART_NUMBER}),
             Target.OBJECT: frozenset(reserved - listing_only),
         }
 

@@ -1,0 +1,223 @@
+"""The S3 front: one screen that shows a request's way from bytes to answer (DESIGN §2).
+
+The order is security: the request is understood, then authenticated, and only then is its body read or a handler run.
+"""
+
+import base64
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+import structlog
+
+from gateway.config import Settings
+from gateway.context import AuthMethod, BucketAddress, Call, ObjectAddress, Principal, Tenant
+from gateway.errors import StorageError
+from gateway.operations.operation import Operation
+from gateway.s3 import model as s3_model
+from gateway.s3.codec import Fields, OperationCodec, compile_codecs, effective_headers
+from gateway.s3.errors import render_error
+from gateway.s3.model import Body, OperationModel
+from gateway.s3.router import Router
+from gateway.telemetry.events import RequestLog
+from gateway.wire.addressing import resolve
+from gateway.wire.body import BodyLimits, BodyStream, ClientDisconnected, Payload, open_body
+from gateway.wire.headers import PROTECTIVE_HEADERS
+from gateway.wire.request import RawRequest
+from gateway.wire.response import Response, ResponseBroken, send_response
+
+_log = structlog.get_logger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# Headers with one of these in their name may hold a credential; SQL never sees them.
+_SECRET_WORDS: Final = ("authorization", "cookie", "key", "password", "secret", "signature", "token")
+
+
+class Identity(Protocol):
+    """The verdict of authentication: who calls, and how the body is protected (``auth.identify.Identity``)."""
+
+    @property
+    def principal(self) -> Principal: ...
+
+    @property
+    def payload(self) -> Payload: ...
+
+
+Identify = Callable[[RawRequest], Awaitable[Identity]]
+
+
+@dataclass(frozen=True, slots=True)
+class FrontLimits:
+    """What the front bounds: the largest streamed body, and how slow a client may send and take."""
+
+    max_put_bytes: int
+    body: BodyLimits
+    send_idle_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "FrontLimits":
+        return cls(
+            settings.max_put_bytes,
+            BodyLimits(settings.body_idle_seconds, settings.body_min_bytes_per_second),
+            settings.send_idle_seconds,
+        )
+
+
+class S3Front:
+    """An ASGI application that speaks S3. ``services`` is handed to every handler as it is.
+
+    It finds a :class:`RequestLog` in ``scope["rowlock.log"]`` and an id in ``scope["rowlock.request_id"]``, or makes
+    them. It raises only :class:`ResponseBroken`: an answer that broke off must break the connection.
+    """
+
+    def __init__(
+        self,
+        operations: Iterable[Operation],
+        services: Any,
+        identify: Identify,
+        *,
+        tenant: Tenant,
+        domain: str | None,
+        limits: FrontLimits,
+    ) -> None:
+        models = s3_model.load()
+        self._router = Router(models)
+        self._codecs: Mapping[str, OperationCodec] = compile_codecs(models)
+        self._operations = {operation.name: operation for operation in operations}
+        self._services = services
+        self._identify = identify
+        self._tenant = tenant
+        self._domain = domain
+        self._limits = limits
+        self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        log: RequestLog = scope.setdefault("rowlock.log", RequestLog())
+        request_id: str = scope.setdefault("rowlock.request_id", secrets.token_hex(8).upper())
+        try:
+            response = await self._answer(scope, receive, request_id, log)
+        except ClientDisconnected:
+            log.error_code = "ClientDisconnected"
+            return
+        except Exception as error:
+            response = self._refusal(error, scope, request_id, log)
+        try:
+            log.bytes_out = await self._send(response, scope, send, request_id)
+        except ResponseBroken:
+            log.error_code = "ResponseBroken"
+            raise
+        except Exception as error:
+            # The body's reader failed before the head was sent, so there is still an honest answer.
+            response = self._refusal(error, scope, request_id, log)
+            log.bytes_out = await self._send(response, scope, send, request_id)
+
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str, log: RequestLog) -> Response:
+        request = RawRequest.from_scope(scope, request_id)
+        address = resolve(request, self._domain)
+        if isinstance(address, BucketAddress | ObjectAddress):
+            log.bucket = address.bucket
+        if isinstance(address, ObjectAddress):
+            log.key = address.key
+        headers = effective_headers(request)
+        model = self._router.match(request.method, address, request.query, headers)
+        log.operation = model.name
+
+        identity = await self._identify(request)
+        log.access_key_id = identity.principal.access_key_id
+
+        operation = self._operations.get(model.name)
+        if operation is None:
+            raise StorageError("NotImplemented", Operation=model.name)
+        codec = self._codecs[model.name]
+        fields = codec.read_head(request, address, headers)
+        _refuse_anonymous_overrides(identity.principal, fields)
+        fields |= await self._read_body(request, receive, identity.payload, codec, log)
+
+        call = Call(
+            tenant=self._tenant,
+            principal=identity.principal,
+            operation=operation.policy_name,
+            request_id=request_id,
+            method=request.method,
+            path=request.raw_path.decode("ascii"),
+            headers_json=visible_headers(headers),
+            client_address=request.client_address,
+            secure=request.secure,
+        )
+        output = await operation.handler(self._services, call, codec.build(fields))
+        return codec.render(output)
+
+    async def _read_body(
+        self, request: RawRequest, receive: Receive, payload: Payload, codec: OperationCodec, log: RequestLog
+    ) -> Fields:
+        """The field that the body gives: an open stream, or a document read to its end and verified."""
+        model = codec.model
+        if model.body is Body.STREAM:
+            stream = self._open(request, receive, payload, length_required=True)
+            log.bytes_in = stream.length or 0
+            return {"body": stream}
+        if payload.is_streaming:
+            raise StorageError(
+                "InvalidArgument",
+                "x-amz-content-sha256 must be UNSIGNED-PAYLOAD or a valid sha256 value for this operation.",
+                ArgumentName="x-amz-content-sha256",
+            )
+        if model.body is Body.NONE:
+            return {}
+        _require_checksum(request, model)
+        body = self._open(request if model.body_checksum else _without_checksums(request), receive, payload)
+        document = await body.read_all(model.max_document_bytes)
+        log.bytes_in = len(document)
+        return codec.read_document(document)
+
+    def _open(
+        self, request: RawRequest, receive: Receive, payload: Payload, *, length_required: bool = False
+    ) -> BodyStream:
+        limits = self._limits
+        return open_body(request, receive, payload, limits.body, limits.max_put_bytes, length_required=length_required)
+
+    def _refusal(self, error: Exception, scope: Scope, request_id: str, log: RequestLog) -> Response:
+        if not isinstance(error, StorageError):
+            _log.error("request_failed", request_id=request_id, operation=log.operation, exc_info=error)
+            error = StorageError("InternalError")
+        log.error_code = error.code.name
+        resource = scope["raw_path"].decode("latin-1")
+        return render_error(error, resource=resource, request_id=request_id, host_id=self._host_id)
+
+    async def _send(self, response: Response, scope: Scope, send: Send, request_id: str) -> int:
+        ids = ((b"x-amz-request-id", request_id.encode("ascii")), (b"x-amz-id-2", self._host_id.encode("ascii")))
+        stamped = replace(response, headers=(*ids, *PROTECTIVE_HEADERS, *response.headers))
+        head = scope["method"] == "HEAD"
+        return await send_response(stamped, send, idle_seconds=self._limits.send_idle_seconds, head=head)
+
+
+def visible_headers(headers: Mapping[str, str]) -> str:
+    """The headers as JSON for ``request.headers`` in policies, without any that may hold a credential."""
+    return json.dumps({name: value for name, value in headers.items() if not any(w in name for w in _SECRET_WORDS)})
+
+
+def _refuse_anonymous_overrides(principal: Principal, fields: Fields) -> None:
+    """API_GetObject: response-* parameters need a signed request, or any link could relabel a public object."""
+    if principal.method is AuthMethod.ANONYMOUS and any(name.startswith("response_") for name in fields):
+        raise StorageError(
+            "InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests."
+        )
+
+
+def _require_checksum(request: RawRequest, model: OperationModel) -> None:
+    if model.checksum_required and not any(
+        name == b"content-md5" or name.startswith(b"x-amz-checksum-") for name, _ in request.headers
+    ):
+        raise StorageError(
+            "InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
+        )
+
+
+def _without_checksums(request: RawRequest) -> RawRequest:
+    headers = tuple(pair for pair in request.headers if not pair[0].startswith(b"x-amz-checksum-"))
+    return replace(request, headers=headers)
