@@ -17,7 +17,7 @@ from gateway.blobs.protocol import EPOCH_HEX_DIGITS, check_blob_id
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 
 _MODE: Final = 0o700
-_OPEN_DIRECTORIES: Final = 320  # at most this many descriptors: one epoch's shards and some of others
+_OPEN_DIRECTORIES: Final = 256  # at most this many descriptors stay open
 _FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -108,13 +108,9 @@ class Directories:
                 and entry.is_dir(follow_symlinks=False)
             )
 
-    def shards(self, epoch: int) -> list[Directory]:
-        """The directories of an epoch; none if there is no such epoch."""
-        directories = []
-        for shard in SHARDS:
-            with contextlib.suppress(FileNotFoundError):
-                directories.append(self._open(epoch_name(epoch), shard))
-        return directories
+    def shard(self, epoch: int, shard: str) -> Directory:
+        """One of an epoch's directories, for a walk: it does not enter the cache. Raises FileNotFoundError."""
+        return self.root.open(epoch_name(epoch)).open(shard)
 
     def remove(self, epoch: int) -> bool:
         """Remove a dead epoch's empty directories, durably; False if one holds something."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from gateway.blobs.digest import Digester
+from gateway.blobs.directories import SHARDS
 from gateway.blobs.file_writer import FileWriter
 from gateway.blobs.group_sync import GroupSync
 from gateway.blobs.os_errors import translated
@@ -98,8 +99,8 @@ class FileStore:
 
     async def list_epoch(self, epoch: int) -> AsyncIterator[BlobStat]:
         """See BlobStore; one directory at a time is in memory."""
-        for directory in await self._run(self._readers, self._volume.directories.shards, epoch):
-            for blob in await self._run(self._readers, self._volume.list_directory, epoch, directory):
+        for shard in SHARDS:
+            for blob in await self._run(self._readers, self._volume.list_shard, epoch, shard):
                 yield blob
 
     async def remove_epoch(self, epoch: int) -> bool:

@@ -17,7 +17,7 @@ from typing import Final
 from gateway.blobs.digest import Digester
 from gateway.blobs.directories import Directory, synchronise
 from gateway.blobs.group_sync import GroupSync
-from gateway.blobs.os_errors import storage_error
+from gateway.blobs.os_errors import storage_error, translated
 from gateway.blobs.protocol import BlobDescription, epoch_of
 from gateway.blobs.serial import Serial
 from gateway.blobs.temporary import TemporaryFile
@@ -113,8 +113,9 @@ class FileWriter:
         await self._make_durable()
 
     async def _make_durable(self) -> None:
-        await self._sync.synchronise(self._home)
-        await failpoint_async("put.after_dirsync")
+        with translated():
+            await self._sync.synchronise(self._home)
+            await failpoint_async("put.after_dirsync")
         self._finished = True
 
     def _take_buffer(self) -> tuple[bytearray, int]:

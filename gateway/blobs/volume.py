@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.blobs.descriptions import SIDECAR_SUFFIX, Descriptions
-from gateway.blobs.directories import Directories, Directory, make_root
+from gateway.blobs.directories import SHARDS, Directories, Directory, make_root
 from gateway.blobs.protocol import BlobDescription, BlobStat, check_blob_id, epoch_of
 from gateway.blobs.temporary import DIRECTORY as TEMPORARY_DIRECTORY
 from gateway.blobs.temporary import TemporaryFiles
@@ -119,8 +119,12 @@ class Volume:
                 removed = directory
         return removed
 
-    def list_directory(self, epoch: int, directory: Directory) -> list[BlobStat]:
-        """The blobs in one of an epoch's directories."""
+    def list_shard(self, epoch: int, shard: str) -> list[BlobStat]:
+        """The blobs in one of an epoch's directories; none if it is missing."""
+        try:
+            directory = self.directories.shard(epoch, shard)
+        except FileNotFoundError:
+            return []
         blobs = []
         with os.scandir(directory.fd) as entries:
             for entry in entries:
@@ -135,13 +139,14 @@ class Volume:
 
     def remove_epoch(self, epoch: int) -> bool:
         """Remove the directories of a dead epoch; False if it still has blobs."""
-        directories = self.directories.shards(epoch)
-        if any(self.list_directory(epoch, directory) for directory in directories):
+        if any(self.list_shard(epoch, shard) for shard in SHARDS):
             return False
-        for directory in directories:
-            for name in os.listdir(directory.fd):
-                if name.endswith(SIDECAR_SUFFIX):  # of a blob that was never linked
-                    os.unlink(name, dir_fd=directory.fd)
+        for shard in SHARDS:
+            with contextlib.suppress(FileNotFoundError):
+                directory = self.directories.shard(epoch, shard)
+                for name in os.listdir(directory.fd):
+                    if name.endswith(SIDECAR_SUFFIX):  # of a blob that was never linked
+                        os.unlink(name, dir_fd=directory.fd)
         return self.directories.remove(epoch)
 
     def quarantine(self, blob_id: str) -> None:
