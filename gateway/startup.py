@@ -50,7 +50,7 @@ class Program:
     run_worker: RunWorker
     run_background: RunBackground
     ensure_first_key: EnsureFirstKey
-    families: tuple[str, ...] = ("control", "tenant")
+    families: tuple[str, ...] = ("tenant", "control")
     migrations: Path | None = None
 
 

@@ -24,7 +24,7 @@ from gateway.metadata.directory import DataDirectory
 from gateway.metadata.embedded import GATEWAY_ROLE, Databases, EmbeddedPostgres, enable_login
 from gateway.metadata.migrate import migrate
 
-FAMILIES = ("control", "tenant")
+FAMILIES = ("tenant", "control")
 # Fast, and no promise is tested by pulling the plug of this server.
 FAST_SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_wal_size": "256MB"}
 

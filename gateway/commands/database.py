@@ -16,7 +16,7 @@ from gateway.metadata.embedded import Databases, locate_running
 from gateway.metadata.migrate import migrate, status
 from gateway.startup import embedded_postgres
 
-FAMILIES: Final = ("control", "tenant")
+FAMILIES: Final = ("tenant", "control")
 
 app = App(name="db", help="Show the schema of the database, or bring it up to date.")
 

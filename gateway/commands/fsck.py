@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from gateway.commands.config import load_settings
 from gateway.commands.database import connect_urls
 from gateway.compose import engine_room
 from gateway.config import Settings
@@ -16,15 +17,16 @@ from gateway.jobs.fsck import Fsck, FsckReport
 
 def fsck(
     *,
+    data_dir: Annotated[Path | None, Parameter(help="Directory of the files and the embedded Postgres")] = None,
     checksums: Annotated[bool, Parameter(help="Read every byte and compare it with what was stored")] = False,
     quarantine: Annotated[bool, Parameter(help="Put blobs nobody owns into quarantine")] = False,
     as_json: Annotated[bool, Parameter(name="--json", help="Print the report as JSON")] = False,
-) -> None:
+) -> int:
     """Compare the database and the stores of bytes in both directions.
 
     Works beside a running server or alone. Exit status 0: clean; 1: something is missing, wrong or ownerless.
     """
-    settings = Settings()
+    settings = load_settings(data_dir=data_dir)
     with connect_urls(settings) as urls:
         report = asyncio.run(_check(settings, urls.gateway_url, checksums=checksums, quarantine=quarantine))
     if as_json:
@@ -37,7 +39,7 @@ def fsck(
             f"{report.blobs} blobs ({report.in_flight} in flight): {report.missing} missing, {report.wrong} wrong, "
             f"{report.ownerless} ownerless"
         )
-    sys.exit(0 if report.clean else 1)
+    return 0 if report.clean else 1
 
 
 async def _check(settings: Settings, gateway_url: str, *, checksums: bool, quarantine: bool) -> FsckReport:
