@@ -1,9 +1,10 @@
 """Hypercorn's HTTP/1.1 connection with its gaps closed (each proven by ``conformance/wire``).
 
 Stock hypercorn 0.18 sends ``100 Continue`` before the app runs, upgrades any cleartext connection to h2c, limits a slow
-request head only by the keep-alive time, waits for ever to close a socket whose peer reads nothing, and has no limit on
-connections. :class:`Connection` takes the place of its ``TCPServer``; HTTP/2 is not reachable through it. A faster
-protocol class can later be chosen in :meth:`ConnectionFactory.__call__` without touching anything else.
+request head only by the keep-alive time, keeps a closed idle connection for that time too, waits for ever to close a
+socket whose peer reads nothing, and has no limit on connections. :class:`Connection` takes the place of its
+``TCPServer``; HTTP/2 is not reachable through it. A faster protocol class can later be chosen in
+:meth:`ConnectionFactory.__call__` without touching anything else.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ SUPPORTED_HYPERCORN: Final = "0.18.0"
 
 logger = logging.getLogger(__name__)
 
+_READ_BYTES: Final = 64 * 1024
 _CODES: Final[Mapping[int, str]] = {408: "RequestTimeout", 431: "RequestHeaderSectionTooLarge", 503: "SlowDown"}
 
 
@@ -115,10 +117,23 @@ class Connection(TCPServer):
                 await protocol.initiate()
                 await self.idle_task.restart(task_group, self._idle_timeout)
                 await self._read_data()
+                # The group would wait for the keep-alive time of a connection its client has already closed.
+                await self.idle_task.stop()
         except OSError:
             logger.debug("connection lost", exc_info=True)
         finally:
             await self._close()
+
+    async def _read_data(self) -> None:
+        # Hypercorn's loop, except that the end of the input always reaches the protocol: a body cut short is answered.
+        data = b"-"
+        while data:
+            try:
+                data = await self.reader.read(_READ_BYTES)
+            except OSError:
+                break
+            await self.protocol.handle(RawData(data))
+        await self.protocol.handle(Closed())
 
     async def refuse(self) -> None:
         """Answer 503 at once, without reading: the worker has enough connections."""

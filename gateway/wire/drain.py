@@ -83,12 +83,18 @@ class _Exchange:
         self._length = length
         self._ambiguous = length is not None and chunked
         self._withheld = expects
+        self._stalled = False
         self._received = 0
         self.settled = False
 
     async def receive(self) -> Message:
         self._withheld = False
-        message = await self._receive()
+        try:
+            message = await self._receive()
+        except asyncio.CancelledError:
+            # Somebody lost patience with this client, so its connection is not worth keeping.
+            self._stalled = not self.settled
+            raise
         if message["type"] == "http.disconnect":
             self.settled = True
         else:
@@ -110,9 +116,9 @@ class _Exchange:
         if self.settled:
             return True
         # A client still waiting for 100 Continue may or may not send its body (RFC 9110 §10.1.1).
-        return (
-            not self._withheld and self._length is not None and self._length - self._received <= self._guard.reuse_bytes
-        )
+        if self._withheld or self._stalled or self._length is None:
+            return False
+        return self._length - self._received <= self._guard.reuse_bytes
 
     async def _finish(self, message: Message) -> None:
         closing: Message = {"type": "http.response.body", "body": b"", "more_body": False}

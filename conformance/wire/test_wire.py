@@ -1,0 +1,11 @@
+"""The unsigned checks of ``checks.py`` against ``ROWLOCK_ENDPOINT``."""
+
+import pytest
+
+from conformance.wire.checks import CHECKS, Check
+from conformance.wire.client import Target
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_wire(target: Target, check: Check) -> None:
+    check(target)

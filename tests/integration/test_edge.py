@@ -1,0 +1,358 @@
+"""The edge over real TCP: a small app behind our drain guard, on hypercorn and on uvicorn."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conformance.wire.checks import CHECKS, KEY, PIECE, PORTABLE, Check, assert_alive, assert_serves
+from conformance.wire.client import Target
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMITS = {
+    "ROWLOCK_HEADER_TIMEOUT_SECONDS": "1",
+    "ROWLOCK_BODY_IDLE_SECONDS": "1",
+    "ROWLOCK_SEND_IDLE_SECONDS": "1",
+    "ROWLOCK_DRAIN_SECONDS": "3",
+    "ROWLOCK_CONNECTIONS": "50",
+}
+
+
+@dataclass
+class Server:
+    target: Target
+    process: subprocess.Popen[bytes]
+    notes: Path
+
+    def noted(self, text: str, within_seconds: float = 5.0) -> bool:
+        deadline = time.monotonic() + within_seconds
+        while time.monotonic() < deadline:
+            if self.notes.exists() and text in self.notes.read_text().splitlines():
+                return True
+            time.sleep(0.02)
+        return False
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=15)
+
+
+@contextmanager
+def serving(kind: str, directory: Path, **environment: str) -> Iterator[Server]:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    notes = directory / f"notes-{time.monotonic_ns()}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.edge_app", kind, str(listener.fileno())],
+        cwd=ROOT,
+        pass_fds=[listener.fileno()],
+        env={"PATH": "/usr/bin:/bin", "EDGE_NOTES": str(notes), **LIMITS, **environment},
+    )
+    target = Target("127.0.0.1", listener.getsockname()[1], header_timeout_seconds=1.0, body_idle_seconds=1.0)
+    listener.close()
+    try:
+        yield Server(target, process, notes)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def hypercorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving("hypercorn", tmp_path_factory.mktemp("hypercorn")) as server:
+        assert_alive(server.target)
+        yield server
+
+
+@pytest.fixture(scope="module", params=["uvicorn-httptools", "uvicorn-h11"])
+def uvicorn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(request.param, tmp_path_factory.mktemp("uvicorn")) as server:
+        assert_alive(server.target)
+        yield server
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_hypercorn(hypercorn: Server, check: Check) -> None:
+    check(hypercorn.target)
+
+
+@pytest.mark.parametrize("check", PORTABLE, ids=lambda check: check.__name__)
+def test_uvicorn(uvicorn: Server, check: Check) -> None:
+    check(uvicorn.target)
+
+
+def upload(target: Target, size: int) -> int:
+    with target.connect() as wire:
+        wire.head("PUT", KEY, "Authorization: a", f"Content-Length: {size}")
+        wire.send(bytes(size))
+        answer = wire.answer()
+        assert answer.body == b"%d" % size
+        return answer.status
+
+
+class TestUploads:
+    def test_a_large_body_arrives_whole(self, hypercorn: Server) -> None:
+        assert upload(hypercorn.target, 20_000_000) == 200
+
+    def test_100_Continue_comes_when_the_app_reads(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("PUT", KEY, "Authorization: a", "Content-Length: 5", "Expect: 100-continue")
+            assert wire.answer(interim=True).status == 100
+            wire.send(b"abcde")
+            assert wire.answer().body == b"5"
+            assert_serves(wire)
+
+    def test_a_client_that_does_not_wait_for_100_Continue_is_served(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("PUT", KEY, "Authorization: a", "Content-Length: 5", "Expect: 100-continue")
+            wire.send(b"abcde")
+            assert wire.answer().body == b"5"
+
+    def test_a_stalled_body_is_RequestTimeout(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("PUT", KEY, "Authorization: a", "Content-Length: 100")
+            wire.send(b"abc")
+            started = time.monotonic()
+            answer = wire.answer()
+            assert (answer.status, answer.closes) == (400, True)
+            assert b"RequestTimeout" in answer.body
+            assert 0.8 < time.monotonic() - started < 3
+            assert wire.closed_within(5)
+
+    def test_a_body_cut_by_half_close_is_IncompleteBody(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("PUT", KEY, "Authorization: a", "Content-Length: 100")
+            wire.send(b"abc")
+            wire.socket.shutdown(socket.SHUT_WR)
+            answer = wire.answer()
+            assert answer.status == 400
+            assert b"IncompleteBody" in answer.body
+
+    def test_a_client_that_goes_away_is_noticed_at_once(self, hypercorn: Server) -> None:
+        hypercorn.notes.unlink(missing_ok=True)
+        with hypercorn.target.connect() as wire:
+            wire.head("PUT", KEY, "Authorization: a", "Content-Length: 10000000")
+            wire.send(PIECE * 20)
+        assert hypercorn.noted("disconnected")
+
+    def test_a_defect_before_the_body_was_read_is_500_and_frees_the_connection(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("PUT", "/rowlock-wire-check/crash", "Authorization: a", "Transfer-Encoding: chunked")
+            try:
+                wire.send(b"1\r\nx\r\n" * 500)
+            except ConnectionError:
+                return
+            assert wire.answer().status == 500
+            assert wire.closed_within(5)
+        assert_alive(hypercorn.target)
+
+
+class TestDownloads:
+    def test_a_large_body_arrives_whole(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/stream?size=30000000")
+            answer = wire.answer()
+            assert answer.complete
+            assert answer.body == bytes(30_000_000)
+            assert_serves(wire)
+
+    def test_HEAD_and_304_have_no_body(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("HEAD", "/rowlock-wire-check/stream?size=1000")
+            assert wire.answer("HEAD").header("content-length") == "1000"
+            wire.head("GET", "/rowlock-wire-check/unchanged")
+            answer = wire.answer()
+            assert (answer.status, answer.header("etag"), answer.header("content-length")) == (304, '"a"', None)
+            assert_serves(wire)
+
+    def test_a_reader_that_fails_breaks_the_connection(self, hypercorn: Server) -> None:
+        self.assert_broken(hypercorn)
+
+    def test_a_reader_that_fails_breaks_the_connection_on_uvicorn(self, uvicorn: Server) -> None:
+        self.assert_broken(uvicorn)
+
+    def assert_broken(self, server: Server) -> None:
+        with server.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/broken?size=1000000")
+            answer = wire.answer()
+            assert answer.status == 200
+            assert not answer.complete
+            assert len(answer.body) < 1_000_000
+
+    def test_a_reader_that_fails_at_once_is_answered(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/unreadable?size=1000000")
+            assert wire.answer().status == 500
+
+    def test_a_slow_reader_is_cut_and_its_blob_closed(self, hypercorn: Server) -> None:
+        hypercorn.notes.unlink(missing_ok=True)
+        with hypercorn.target.connect(receive_buffer_bytes=4096) as wire:
+            wire.head("GET", "/rowlock-wire-check/stream?size=200000000")
+            assert hypercorn.noted("closed", within_seconds=10)
+            answer = wire.answer()
+            assert not answer.complete
+
+    def test_no_server_header(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("GET", "/")
+            answer = wire.answer()
+            assert answer.header("server") is None
+            assert answer.header("date") is not None
+
+
+class TestConnections:
+    def test_over_the_cap_503_and_close(self, tmp_path: Path) -> None:
+        with serving("hypercorn", tmp_path, ROWLOCK_CONNECTIONS="3") as server:
+            held = [server.target.connect() for _ in range(3)]
+            for wire in held:
+                assert_serves(wire)
+            with server.target.connect() as extra:
+                answer = extra.answer()
+                assert (answer.status, answer.header("retry-after"), answer.closes) == (503, "1", True)
+                assert b"SlowDown" in answer.body
+                assert extra.closed_within(3)
+            for wire in held:
+                assert_serves(wire)
+                wire.socket.close()
+            time.sleep(0.2)
+            assert_alive(server.target)
+
+    def test_an_app_that_cannot_start_ends_the_worker_with_1(self, tmp_path: Path) -> None:
+        with serving("hypercorn", tmp_path, EDGE_START="crash") as server:
+            assert server.process.wait(timeout=15) == 1
+
+    def test_tls_speaks_only_http1(self, tmp_path: Path) -> None:
+        certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1",
+             "-keyout", str(key), "-out", str(certificate)],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        with serving("hypercorn", tmp_path, ROWLOCK_TLS_CERT=str(certificate), ROWLOCK_TLS_KEY=str(key)) as server:
+            target = Target("127.0.0.1", server.target.port, secure=True)
+            assert upload(target, 300_000) == 200
+            with target.connect() as wire:
+                wire.head("PUT", KEY, "Content-Length: 10000000")
+                assert wire.answer().status == 403
+
+
+class TestSigterm:
+    """Every request that had begun is answered; what exceeds the deadline is visibly cut."""
+
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> Iterator[Server]:
+        with serving("hypercorn", tmp_path) as server:
+            assert_alive(server.target)
+            yield server
+
+    def test_idle_server_stops_at_once(self, server: Server) -> None:
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 2
+        assert server.noted("lifespan ended")
+
+    def test_idle_connections_do_not_hold_it(self, server: Server) -> None:
+        with server.target.connect() as wire:
+            assert_serves(wire)
+            assert server.stop() == 0
+            assert wire.closed_within(1)
+
+    def test_during_an_upload(self, server: Server) -> None:
+        with server.target.connect() as wire:
+            wire.head("PUT", KEY, "Authorization: a", "Content-Length: 2000000")
+            wire.send(bytes(1_000_000))
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            wire.send(bytes(1_000_000))
+            answer = wire.answer()
+            assert (answer.status, answer.body, answer.closes) == (200, b"2000000", True)
+            assert server.process.wait(timeout=10) == 0
+
+    def test_during_a_download(self, server: Server) -> None:
+        with server.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/stream?size=2000000&pause=0.05")
+            time.sleep(0.1)
+            server.process.send_signal(signal.SIGTERM)
+            answer = wire.answer()
+            assert answer.complete
+            assert len(answer.body) == 2_000_000
+            assert server.process.wait(timeout=10) == 0
+
+    def test_readiness_fails_first(self, server: Server) -> None:
+        with server.target.connect() as wire:
+            assert_serves(wire)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+            wire.head("GET", "/")
+            answer = wire.answer()
+            assert (answer.status, answer.closes) == (503, True)
+            assert wire.closed_within(1)
+
+    def test_over_the_deadline_a_waiting_request_is_503(self, server: Server) -> None:
+        with server.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/slow?seconds=60")
+            assert server.noted("slow began")
+            started = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            answer = wire.answer()
+            assert (answer.status, answer.header("retry-after"), answer.closes) == (503, "1", True)
+            assert 2.5 < time.monotonic() - started < 5
+            assert server.process.wait(timeout=5) == 0
+
+    def test_over_the_deadline_a_download_is_visibly_cut(self, server: Server) -> None:
+        with server.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/stream?size=10000000&pause=0.2")
+            time.sleep(0.1)
+            server.process.send_signal(signal.SIGTERM)
+            assert not wire.answer().complete
+            assert server.process.wait(timeout=5) == 0
+            assert server.noted("closed")
+
+    def test_a_second_signal_does_not_wait(self, server: Server) -> None:
+        with server.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/slow?seconds=60")
+            assert server.noted("slow began")
+            started = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            server.process.send_signal(signal.SIGTERM)
+            assert wire.answer().status == 503
+            assert server.process.wait(timeout=5) == 0
+            assert time.monotonic() - started < 2.5
+
+    def test_under_load_no_request_fails(self, server: Server) -> None:
+        """Connections that obey Connection: close lose nothing while the worker drains."""
+        failures: list[str] = []
+        answered: list[int] = []
+        stopping = threading.Event()
+
+        def client() -> None:
+            while not stopping.is_set():
+                with server.target.connect() as wire:
+                    closes = False
+                    while not closes:
+                        wire.head("GET", "/rowlock-wire-check/stream?size=20000")
+                        answer = wire.answer()
+                        answered.append(answer.status)
+                        closes = answer.closes
+                        if answer.status != 200 or not answer.complete:
+                            failures.append(f"{answer.status} {answer.complete}")
+
+        with ThreadPoolExecutor(8) as pool:
+            clients = [pool.submit(client) for _ in range(8)]
+            time.sleep(1.0)
+            stopping.set()
+            server.process.send_signal(signal.SIGTERM)
+        for finished in clients:
+            finished.result()
+        assert server.process.wait(timeout=10) == 0
+        assert failures == []
+        assert len(answered) > 100

@@ -1,0 +1,118 @@
+"""Answers: framing, deadlines, and readers that fail."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from gateway.errors import StorageError
+from gateway.wire.response import Response, ResponseBroken, send_response
+
+
+class Reader:
+    def __init__(self, *pieces: bytes | Exception, size_bytes: int | None = None) -> None:
+        self.size_bytes = size_bytes
+        self._pieces = pieces
+        self.closed = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class Sink:
+    def __init__(self, stall_at: int | None = None) -> None:
+        self.messages: list[Any] = []
+        self._stall_at = stall_at
+
+    async def __call__(self, message: Any) -> None:
+        if self._stall_at == len(self.messages):
+            await asyncio.sleep(10)
+        self.messages.append(message)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages)
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.messages) and not self.messages[-1].get("more_body", False) and len(self.messages) > 1
+
+    def header(self, name: bytes) -> bytes | None:
+        return dict(self.messages[0]["headers"]).get(name)
+
+
+async def test_bytes() -> None:
+    sink = Sink()
+    assert await send_response(Response(200, ((b"etag", b'"a"'),), b"abc"), sink, idle_seconds=1) == 3
+    assert (sink.body, sink.finished) == (b"abc", True)
+    assert (sink.header(b"content-length"), sink.header(b"etag")) == (b"3", b'"a"')
+
+
+async def test_a_given_content_length_stays() -> None:
+    sink = Sink()
+    await send_response(Response(200, ((b"content-length", b"77"),)), sink, idle_seconds=1, head=True)
+    assert [pair for pair in sink.messages[0]["headers"] if pair[0] == b"content-length"] == [
+        (b"content-length", b"77")
+    ]
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_bodiless_statuses(status: int) -> None:
+    sink = Sink()
+    assert await send_response(Response(status, (), b"abc"), sink, idle_seconds=1) == 0
+    assert (sink.body, sink.header(b"content-length")) == (b"", None)
+
+
+async def test_a_reader_is_sent_piece_by_piece_and_closed() -> None:
+    sink, reader = Sink(), Reader(b"abc", b"def", size_bytes=6)
+    assert await send_response(Response(206, (), reader), sink, idle_seconds=1) == 6
+    assert (sink.body, sink.finished, sink.header(b"content-length")) == (b"abcdef", True, b"6")
+    assert reader.closed == 1
+
+
+async def test_an_unknown_length_has_no_content_length() -> None:
+    sink = Sink()
+    assert await send_response(Response(200, (), Reader(b"abc")), sink, idle_seconds=1) == 3
+    assert sink.header(b"content-length") is None
+
+
+async def test_HEAD_reads_nothing_and_keeps_the_length() -> None:
+    sink, reader = Sink(), Reader(RuntimeError("read"), size_bytes=6)
+    assert await send_response(Response(200, (), reader), sink, idle_seconds=1, head=True) == 0
+    assert (sink.body, sink.finished, sink.header(b"content-length")) == (b"", True, b"6")
+    assert reader.closed == 1
+
+
+async def test_a_reader_that_fails_at_once_can_still_be_answered() -> None:
+    sink, reader = Sink(), Reader(StorageError("InternalError"), size_bytes=6)
+    with pytest.raises(StorageError, match="InternalError"):
+        await send_response(Response(200, (), reader), sink, idle_seconds=1)
+    assert (sink.messages, reader.closed) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "pieces", [(b"abc", OSError("EIO")), (b"abc",), (b"abc", b"defg")], ids=["fails", "too short", "too long"]
+)
+async def test_a_wrong_body_never_ends_cleanly(pieces: tuple[bytes | Exception, ...]) -> None:
+    sink, reader = Sink(), Reader(*pieces, size_bytes=6)
+    with pytest.raises(ResponseBroken):
+        await send_response(Response(200, (), reader), sink, idle_seconds=1)
+    assert not sink.finished
+    assert reader.closed == 1
+
+
+@pytest.mark.parametrize("stall_at", [0, 1, 2, 3])
+async def test_a_client_that_takes_nothing(stall_at: int) -> None:
+    sink, reader = Sink(stall_at), Reader(b"abc", b"def", size_bytes=6)
+    with pytest.raises(ResponseBroken):
+        await send_response(Response(200, (), reader), sink, idle_seconds=0.02)
+    assert reader.closed == 1
+    with pytest.raises(ResponseBroken):
+        await send_response(Response(200, (), b"abc"), Sink(min(stall_at, 1)), idle_seconds=0.02)
