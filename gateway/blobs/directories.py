@@ -119,7 +119,6 @@ class Directories:
             directory = self.root.open(name)
         except FileNotFoundError:
             return True
-        self._open.cache_clear()
         with self._lock:
             self._prepared.discard(epoch)
             try:
@@ -129,6 +128,8 @@ class Directories:
                 os.rmdir(name, dir_fd=self.root.fd)
             except OSError:
                 return False
+            finally:
+                self._open.cache_clear()  # it may hold directories that are gone
         self.root.synchronise()
         return True
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -148,7 +149,7 @@ async def test_descriptor_is_not_closed_under_a_running_read(tmp_path: Path, mon
         real_pread, real_close = os.pread, os.close
 
         def pread(fd: int, count: int, offset: int) -> bytes:
-            failpoints.time.sleep(0.1)
+            time.sleep(0.1)
             data = real_pread(fd, count, offset)
             events.append("read")
             return data
@@ -170,7 +171,7 @@ async def test_slow_fsync_stalls_neither_the_loop_nor_readers(tmp_path: Path, mo
     real = os.fsync
 
     def fsync(fd: int) -> None:
-        failpoints.time.sleep(0.3)
+        time.sleep(0.3)
         real(fd)
 
     loop = asyncio.get_running_loop()
@@ -210,7 +211,8 @@ async def test_starting_process_spares_the_temporary_files_of_living_ones(tmp_pa
 
 def ordered(trace: str, *patterns: str) -> list[str]:
     """The lines that match the patterns, each after the one before; fails if one is missing."""
-    lines, found = iter(trace.splitlines()), []
+    lines = iter(trace.splitlines())
+    found: list[str] = []
     for pattern in patterns:
         match = next((line for line in lines if re.search(pattern, line)), None)
         assert match is not None, f"no {pattern} after {found[-1:]} in\n{trace[-4000:]}"

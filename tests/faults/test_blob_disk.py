@@ -13,7 +13,7 @@ import pytest
 from gateway.blobs.digest import Digester
 from gateway.blobs.file import FileStore
 from gateway.blobs.memory import MemoryStore
-from gateway.blobs.protocol import new_blob_id
+from gateway.blobs.protocol import FileBackedStore, new_blob_id
 from gateway.blobs.readers import PIECE_BYTES
 from gateway.errors import StorageError
 from tests.unit.blobs.support import DESCRIPTION, get, listed, opened, put
@@ -181,6 +181,7 @@ async def test_planted_links_are_not_followed(tmp_path: Path, planted: str) -> N
             return
         with pytest.raises(StorageError, match="InternalError"):
             await store.open(blob_id, 0, 4)
+        assert isinstance(store, FileBackedStore)
         with pytest.raises(StorageError, match="InternalError"):
             await store.open_file(blob_id)
         if planted in {"blob", "fifo"}:
@@ -200,6 +201,7 @@ async def test_planted_hard_link_and_foreign_files_are_not_listed(tmp_path: Path
 
 async def test_sendfile_descriptor_is_read_only_and_the_callers(tmp_path: Path) -> None:
     async with opened("file", tmp_path) as store:
+        assert isinstance(store, FileBackedStore)
         blob_id = await put(store, [b"data"], blob_id=new_blob_id(EPOCH))
         fd = await store.open_file(blob_id)
         try:

@@ -93,7 +93,8 @@ def test_combined_crc_is_the_crc_of_the_whole(algorithm: str, parts: list[bytes]
 
 @given(texts=st.lists(TEXT, min_size=6, max_size=6), metadata=st.dictionaries(TEXT, TEXT, max_size=4))
 def test_description_survives_encoding(texts: list[str], metadata: dict[str, str]) -> None:
-    description = BlobDescription(*texts, metadata=metadata)
+    tenant_id, bucket, key, version, etag, content_type = texts
+    description = BlobDescription(tenant_id, bucket, key, version, etag, content_type, metadata)
     assert decode(encode(description)) == description
 
 
