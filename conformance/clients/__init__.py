@@ -1,0 +1,1 @@
+"""One automated check a client that people really use."""

@@ -1,0 +1,30 @@
+"""Which of S3's operations Rowlock serves; every other one of the model must answer NotImplemented.
+
+Moving a name into SERVED is part of building its handler.
+"""
+
+from typing import Final
+
+SERVED: Final = frozenset(
+    {
+        "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
+        "DeleteBucket", "DeleteObject", "DeleteObjects", "GetBucketAccelerateConfiguration", "GetBucketAcl",
+        "GetBucketCors", "GetBucketEncryption", "GetBucketLifecycleConfiguration", "GetBucketLocation",
+        "GetBucketLogging", "GetBucketNotificationConfiguration", "GetBucketOwnershipControls", "GetBucketPolicy",
+        "GetBucketPolicyStatus", "GetBucketReplication", "GetBucketRequestPayment", "GetBucketTagging",
+        "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl", "GetObjectLockConfiguration",
+        "GetObjectTagging", "GetPublicAccessBlock", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads",
+        "ListObjectVersions", "ListObjects", "ListObjectsV2", "ListParts", "PutObject", "UploadPart", "UploadPartCopy",
+    }
+)  # fmt: skip
+
+# Names of the model that share method and address with a served one, or that live at another address than ours.
+SHADOWED: Final = frozenset(
+    {
+        "GetBucketLifecycle",
+        "GetBucketNotification",
+        "ListDirectoryBuckets",
+        "PutBucketLifecycle",
+        "PutBucketNotification",
+    }
+)
