@@ -18,11 +18,10 @@ _ESCAPES: Final = {b"%02x" % code: code for code in range(256)} | {
 # What a decoded byte becomes; a slash that came as %2F stays %2F, so the form still says what was on the wire.
 _ENCODED: Final = tuple(bytes((code,)) if code in UNRESERVED else b"%%%02X" % code for code in range(256))
 _LITERAL_PATH: Final = tuple(b"/" if code == 0x2F else piece for code, piece in enumerate(_ENCODED))
-# How "+" in a query is read (plus or space) is the router's affair: as "+" it can only match what was signed so.
-_LITERAL_QUERY: Final = tuple(b"+" if code == 0x2B else piece for code, piece in enumerate(_ENCODED))
+# S3 reads a plus in a query as a space.
+_LITERAL_QUERY: Final = tuple(b"%20" if code == 0x2B else piece for code, piece in enumerate(_ENCODED))
 _CANONICAL_ESCAPES: Final = frozenset(b"%02X" % code for code in range(256) if code not in UNRESERVED)
 _PATH_SAFE: Final = UNRESERVED + b"/"
-_QUERY_SAFE: Final = UNRESERVED + b"+"
 
 
 class HttpRequest(Protocol):
@@ -60,6 +59,11 @@ def percent_decode(data: bytes) -> bytes:
             out.append(code)
             out += piece[2:]
     return bytes(out)
+
+
+def query_decode(data: bytes) -> bytes:
+    """Decode a name or value of a query once: a plus is a space, then ``%XX``."""
+    return percent_decode(data.replace(b"+", b" "))
 
 
 def _encode_once(raw: bytes, safe: bytes, literals: Sequence[bytes]) -> bytes:
@@ -113,7 +117,7 @@ def split_query(raw_query: bytes) -> list[tuple[bytes, bytes]]:
 def canonical_query(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The canonical query of raw pairs: each re-encoded, sorted by encoded name then value, duplicates kept."""
     return sorted_query(
-        (_encode_once(name, _QUERY_SAFE, _LITERAL_QUERY), _encode_once(value, _QUERY_SAFE, _LITERAL_QUERY))
+        (_encode_once(name, UNRESERVED, _LITERAL_QUERY), _encode_once(value, UNRESERVED, _LITERAL_QUERY))
         for name, value in pairs
     )
 

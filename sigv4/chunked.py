@@ -9,7 +9,7 @@ memory and its size is capped. Nothing may be committed before ``finish`` return
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import MappingProxyType
@@ -74,7 +74,7 @@ class ChunkDecoder:
         self,
         *,
         decoded_length: int,
-        trailer_names: tuple[str, ...],
+        trailer_names: Collection[str],
         with_trailer: bool,
         signer: ChunkSigner | None,
     ) -> None:

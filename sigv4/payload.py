@@ -4,6 +4,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-re
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -50,7 +51,7 @@ class Payload:
         """Whether the body is in aws-chunked framing: only PutObject and UploadPart may have one."""
         return self.mode in _STREAMING
 
-    def decoder(self, *, decoded_length: int, trailer_names: tuple[str, ...]) -> ChunkDecoder | None:
+    def decoder(self, *, decoded_length: int, trailer_names: Collection[str]) -> ChunkDecoder | None:
         """A fresh decoder of the aws-chunked body, or None when the body is plain.
 
         ``decoded_length`` is ``x-amz-decoded-content-length`` in bytes, ``trailer_names`` the names that

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sigv4.authorization import Credential, Source, parse_credential, parse_signed_headers
-from sigv4.canonical import percent_decode
+from sigv4.canonical import query_decode
 from sigv4.errors import SignatureError
 from sigv4.signing import ALGORITHM, MAX_SKEW_SECONDS, format_seconds, parse_timestamp
 
@@ -60,7 +60,7 @@ def parse_presigned(query: Sequence[tuple[bytes, bytes]], *, region: str, now_se
     hoisted: dict[bytes, bytes] = {}
     signed: list[tuple[bytes, bytes]] = []
     for pair in query:
-        name = percent_decode(pair[0]).lower()
+        name = query_decode(pair[0]).lower()
         if name != SIGNATURE_PARAMETER:
             signed.append(pair)
         if not name.startswith(b"x-amz-"):
@@ -68,7 +68,7 @@ def parse_presigned(query: Sequence[tuple[bytes, bytes]], *, region: str, now_se
         target = given if name in PARAMETERS else hoisted
         if name in target:
             raise _refusal("A query parameter of the signature is given more than once.")
-        target[name] = percent_decode(pair[1])
+        target[name] = query_decode(pair[1])
     if len(given) != len(PARAMETERS) or not all(given.values()):
         raise _refusal(_MISSING)
     if given[ALGORITHM_PARAMETER] != ALGORITHM:

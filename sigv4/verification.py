@@ -148,7 +148,7 @@ def _joined(headers: Pairs) -> dict[bytes, bytes]:
 def _classify(authorization: bytes | None, query: Pairs) -> AuthKind:
     kind = AuthKind.ANONYMOUS
     for raw_name, _ in query:
-        name = canonical.percent_decode(raw_name).lower()
+        name = canonical.query_decode(raw_name).lower()
         if name in _SIGV4_PARAMETERS:
             kind = AuthKind.SIGV4_QUERY
         elif name in _SIGV2_PARAMETERS:
@@ -188,7 +188,7 @@ def _refused_scheme(authorization: bytes) -> SignatureError:
 
 def _refuse_sigv4a(query: Pairs) -> None:
     for name, value in query:
-        if canonical.percent_decode(name).lower() == presigned.ALGORITHM_PARAMETER and value.startswith(b"AWS4-ECDSA"):
+        if canonical.query_decode(name).lower() == presigned.ALGORITHM_PARAMETER and value.startswith(b"AWS4-ECDSA"):
             raise _sigv4a()
 
 

@@ -85,3 +85,10 @@ def test_canonical_forms_are_idempotent_and_keep_meaning(raw):
     form = canonical.canonical_path(raw)
     assert canonical.canonical_path(form) == form
     assert canonical.percent_decode(form) == (canonical.percent_decode(raw) or b"/")
+
+
+def test_plus_in_a_query_means_a_space():
+    request = botocore_signed("GET", "/bucket?prefix=a%20b")
+    judge(type(request)(request.method, request.raw_path, b"prefix=a+b", request.headers))
+    request = botocore_signed("GET", "/bucket?prefix=a%2Bb")
+    refused("SignatureDoesNotMatch", type(request)(request.method, request.raw_path, b"prefix=a+b", request.headers))

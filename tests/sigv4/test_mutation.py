@@ -27,7 +27,7 @@ def meaning(request):
         headers.setdefault(name, []).append(b" ".join(value.split()))
     authorization = headers.pop(b"authorization", [b""])[0].replace(b" ", b"")
     query = sorted(
-        (canonical.percent_decode(name), canonical.percent_decode(value))
+        (canonical.query_decode(name), canonical.query_decode(value))
         for name, value in canonical.split_query(request.raw_query)
     )
     return request.method, canonical.percent_decode(request.raw_path), query, headers, authorization
