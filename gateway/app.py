@@ -18,13 +18,13 @@ from gateway.operations.table import OPERATIONS
 from gateway.s3.front import FrontLimits, S3Front
 from gateway.telemetry.events import RequestLog
 from gateway.tenants.control import PostgresControlDatabase
-from gateway.tenants.registry import PostgresRegistry
+from gateway.tenants.registry import DEFAULT_TENANT, PostgresRegistry
 from gateway.tenants.secrets import MasterKey
 from gateway.wire.drain import Application
 
 _log = structlog.get_logger(__name__)
 
-SINGLE_TENANT: Final = "default"
+SINGLE_TENANT: Final = DEFAULT_TENANT
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,7 +40,7 @@ class Rowlock:
         self._session = open_session(settings, gateway_url)
         self._epochs = EpochKeeper(self._session, host_name(settings), settings.epoch_heartbeat_seconds)
         self._blobs = open_stores(settings, self._epochs.epoch)
-        self._control = PostgresControlDatabase(gateway_url)
+        self._control = PostgresControlDatabase(gateway_url, timeout_seconds=settings.database_pool_timeout_seconds)
         tenant = Tenant(SINGLE_TENANT, settings.region)
         registry = PostgresRegistry(self._control, MasterKey.load(settings, settings.data_dir), SINGLE_TENANT)
         services = Services(
@@ -63,7 +63,7 @@ class Rowlock:
         await receive()
         try:
             await self._session.open()
-            await self._control.open()
+            await self._control.__aenter__()
             await self._epochs.start()
         except Exception as error:
             _log.error("start_failed", error=str(error))
@@ -74,7 +74,7 @@ class Rowlock:
         await self._epochs.stop()
         for store in self._blobs.stores.values():
             await store.close()
-        await self._control.close()
+        await self._control.__aexit__(None, None, None)
         await self._session.close()
         await send({"type": "lifespan.shutdown.complete"})
 

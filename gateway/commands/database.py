@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cyclopts import App
 
@@ -15,6 +14,7 @@ from gateway.metadata.directory import DataDirectory
 from gateway.metadata.embedded import Databases, locate_running
 from gateway.metadata.migrate import migrate, status
 from gateway.startup import embedded_postgres
+from gateway.tenants.control import PostgresControlDatabase
 
 FAMILIES: Final = ("tenant", "control")
 
@@ -42,11 +42,11 @@ def connect_urls(settings: Settings) -> Iterator[Databases]:
 
 
 @asynccontextmanager
-async def connect_control(settings: Settings) -> AsyncIterator[Any]:
+async def connect_control(settings: Settings) -> AsyncIterator[PostgresControlDatabase]:
     """The registry (``PostgresControlDatabase``), open for the body of the ``with``; uses the gateway's own login."""
+    timeout = settings.database_pool_timeout_seconds
     with connect_urls(settings) as databases:
-        module = import_module("gateway.tenants.control")
-        async with module.PostgresControlDatabase(databases.gateway_url) as control:
+        async with PostgresControlDatabase(databases.gateway_url, timeout_seconds=timeout) as control:
             yield control
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, TypeVar
 from cyclopts import App, Parameter
 
 from gateway.auth.credentials import ROLES
+from gateway.commands.config import load_settings
+from gateway.commands.database import connect_control
 from gateway.config import Settings
 from gateway.context import SERVICE_ROLE
 from gateway.errors import StorageError
@@ -180,6 +182,10 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
     return app
 
 
+def _read_settings() -> Settings:
+    return load_settings()
+
+
 def _described(key: AccessKeyInfo) -> dict[str, Any]:
     return {
         "access_key_id": key.access_key_id,
@@ -201,3 +207,6 @@ def _print(values: dict[str, Any], *, as_json: bool) -> None:
     for name, value in values.items():
         if value not in (None, {}):
             print(f"{name}: {json.dumps(value) if isinstance(value, dict) else value}")
+
+
+app = build(connect_control, _read_settings)

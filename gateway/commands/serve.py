@@ -1,30 +1,67 @@
 """``rowlock serve``: run the server."""
 
+import asyncio
+import os
+import socket
 from dataclasses import asdict
-from importlib import import_module
-from typing import Any, Final
 
+from gateway import background, server
+from gateway.app import SINGLE_TENANT, Rowlock
 from gateway.commands.config import Flags, load_settings
-from gateway.startup import Program
+from gateway.config import Settings
+from gateway.context import SERVICE_ROLE
+from gateway.errors import StartupError, StorageError
+from gateway.metadata.embedded import Databases
+from gateway.startup import AccessKey, Program
 from gateway.startup import serve as run
+from gateway.telemetry import failpoints
 from gateway.telemetry.logging import configure_logging
-
-# Imported by name when the server starts, so that the command line does not load the whole server for its help.
-PARTS: Final = {
-    "run_worker": "gateway.server",
-    "run_background": "gateway.server",
-    "ensure_first_key": "gateway.commands.keys",
-}
+from gateway.tenants.control import PostgresControlDatabase
+from gateway.tenants.registry import NewAccessKey, PostgresRegistry, RegistryError
+from gateway.tenants.secrets import MasterKey, SecretError
 
 
 def serve(*, flags: Flags | None = None) -> int:
     """Run the server."""
     settings = load_settings(**asdict(flags or Flags()))
     configure_logging(settings)
-    return run(settings, load_program())
+    return run(settings, Program(run_worker, run_background, ensure_first_key))
 
 
-def load_program() -> Program:
-    """The server's parts. Importing them here, before the fork, is what lets workers share their memory."""
-    parts: dict[str, Any] = {name: getattr(import_module(module), name) for name, module in PARTS.items()}
-    return Program(**parts)
+def run_worker(settings: Settings, listener: socket.socket, databases: Databases, index: int) -> None:
+    """The life of one worker process."""
+    failpoints.arm(os.environ.get(failpoints.ENVIRONMENT_VARIABLE, ""))
+    status = server.run_worker(settings, listener, lambda chosen: Rowlock(chosen, databases.gateway_url))
+    if status:
+        raise SystemExit(status)
+
+
+def run_background(settings: Settings, databases: Databases) -> None:
+    """The life of the background worker."""
+    background.run_background(settings, databases.gateway_url)
+
+
+def ensure_first_key(settings: Settings, databases: Databases, key: AccessKey) -> bool:
+    """Store the first key: always when the settings name it, else only where there is no key at all.
+
+    Returns whether it was stored. Raises StartupError.
+    """
+    return asyncio.run(_ensure_first_key(settings, databases, key))
+
+
+async def _ensure_first_key(settings: Settings, databases: Databases, key: AccessKey) -> bool:
+    new = NewAccessKey(access_key_id=key.access_key_id, secret=key.secret_access_key, role=SERVICE_ROLE)
+    timeout = settings.database_pool_timeout_seconds
+    try:
+        master_key = MasterKey.load(settings, settings.data_dir)
+        async with PostgresControlDatabase(databases.gateway_url, timeout_seconds=timeout) as control:
+            registry = PostgresRegistry(control, master_key, SINGLE_TENANT)
+            if settings.access_key_id is not None:
+                await registry.put_key(new)
+                return True
+            if await registry.list_keys(limit=1):
+                return False
+            await registry.create_key(new)
+            return True
+    except (RegistryError, SecretError, StorageError) as error:
+        raise StartupError(f"cannot store the first access key: {error}") from error
