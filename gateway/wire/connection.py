@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ SUPPORTED_HYPERCORN: Final = "0.18.0"
 logger = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 64 * 1024
+_REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _CODES: Final[Mapping[int, str]] = {408: "RequestTimeout", 431: "RequestHeaderSectionTooLarge", 503: "SlowDown"}
 
 
@@ -226,6 +228,13 @@ class Http11Protocol(H11Protocol):
             return await receive()
 
         return receive_after_continue
+
+    async def _send_h11_event(self, event: Any) -> None:
+        # Without a reason phrase botocore does not recognise a final status that comes instead of 100 Continue.
+        if isinstance(event, h11.Response) and not event.reason:
+            reason = _REASONS.get(event.status_code, b"Unknown")
+            event = h11.Response(status_code=event.status_code, headers=event.headers, reason=reason)
+        await super()._send_h11_event(event)
 
     async def _send_error_response(self, status_code: int) -> None:
         code = _CODES.get(status_code, "BadRequest")
