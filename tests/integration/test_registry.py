@@ -170,12 +170,4 @@ async def test_connections_are_few_and_a_killed_one_is_replaced(registry, databa
         ).fetchall()
     assert 1 <= len(ours) <= 2
     for _ in range(4):
-        try:
-            found = await registry.find_key("AKIDEXAMPLE")
-        except StorageError as error:
-            assert error.code.name == "ServiceUnavailable"
-        else:
-            assert found is not None
-            break
-    else:
-        pytest.fail("the pool did not recover")
+        assert await registry.find_key("AKIDEXAMPLE") is not None
