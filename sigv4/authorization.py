@@ -13,6 +13,8 @@ from sigv4.errors import SignatureError, shown
 from sigv4.signing import ALGORITHM, SERVICE, TERMINAL, Scope, is_date
 
 MAX_COMPONENT_BYTES: Final = 4096
+# What no ordinary client sends is not remembered, so that strangers cannot fill memory.
+_MAX_CACHED_BYTES: Final = 512
 MAX_ACCESS_KEY_ID_BYTES: Final = 128
 
 _ACCESS_KEY_ID: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.+=@:"
@@ -72,7 +74,7 @@ def _credential(text: bytes, region: str, source: Source) -> Credential:
 
 def parse_credential(text: bytes, *, region: str, source: Source) -> Credential:
     """Split and check a credential. Raises SignatureError: S3's error for ``source``, or InvalidAccessKeyId."""
-    if len(text) > MAX_COMPONENT_BYTES:
+    if len(text) > _MAX_CACHED_BYTES:
         raise source.refusal(_FORM)
     return _credential(text, region, source)
 
@@ -85,7 +87,7 @@ def access_key_id(key: bytes) -> str:
     return key.decode("ascii")
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _signed_headers(text: bytes) -> tuple[bytes, ...] | None:
     names = tuple(text.split(b";"))
     if any(not name or name.translate(None, _HEADER_NAME) for name in names) or list(names) != sorted(set(names)):
@@ -95,7 +97,9 @@ def _signed_headers(text: bytes) -> tuple[bytes, ...] | None:
 
 def parse_signed_headers(text: bytes) -> tuple[bytes, ...] | None:
     """The names, or None unless they are lower-case, sorted and each given once."""
-    return _signed_headers(text) if len(text) <= MAX_COMPONENT_BYTES else None
+    if len(text) > MAX_COMPONENT_BYTES:
+        return None
+    return _signed_headers(text) if len(text) <= _MAX_CACHED_BYTES else _signed_headers.__wrapped__(text)
 
 
 def parse_authorization(value: bytes, *, region: str) -> Authorization:

@@ -31,6 +31,8 @@ class PostgresControlDatabase:
             timeout=timeout_seconds,
             open=False,
             name="control",
+            # One round trip, seldom made: a restart of Postgres then costs nobody a refused request.
+            check=AsyncConnectionPool.check_connection,
             # Server-side prepared statements do not survive a transaction pooler.
             kwargs={"autocommit": True, "prepare_threshold": None, "application_name": "rowlock-control"},
         )

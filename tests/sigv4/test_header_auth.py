@@ -329,3 +329,14 @@ def test_anonymous_payload_keeps_its_promise():
         with pytest.raises(sigv4.SignatureError) as caught:
             payload(*words)
         assert caught.value.code == code
+
+
+def test_oversized_components_are_refused_or_not_remembered():
+    from sigv4 import authorization
+
+    refused("AuthorizationHeaderMalformed", hand_signed(key="A" * 600))
+    many = {f"x-amz-meta-{number:03}": "v" for number in range(100)}
+    before = authorization._signed_headers.cache_info().currsize
+    judge(hand_signed(headers=many))
+    assert authorization._signed_headers.cache_info().currsize == before
+    refused("AuthorizationHeaderMalformed", hand_signed(signed=[f"h{number:04}" for number in range(1000)]))

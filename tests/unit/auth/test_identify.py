@@ -1,0 +1,144 @@
+"""The choke point: who a request is from, and every reason to refuse it."""
+
+import ast
+import inspect
+from datetime import timedelta
+
+import pytest
+
+import sigv4
+from gateway.auth import identify
+from gateway.auth.credentials import Credential, CredentialStore
+from gateway.auth.identify import Identify, storage_error
+from gateway.context import AuthMethod, Principal, Tenant
+from gateway.errors import CATALOGUE, StorageError
+from tests.sigv4.support import KEY, NOW, REGION, SECRET, Request, botocore_presigned, botocore_signed, hand_signed
+
+TENANT = Tenant("default", REGION)
+
+
+class Source:
+    def __init__(self, **changes):
+        self.asked = 0
+        self.key = Credential(**{"access_key_id": KEY, "secret": SECRET, "role": "authenticated", **changes})
+
+    async def find_key(self, access_key_id):
+        self.asked += 1
+        return self.key if access_key_id == self.key.access_key_id else None
+
+
+def identifier(source=None, **options):
+    return Identify(TENANT, CredentialStore(source or Source()), lambda: NOW, **options)
+
+
+async def refused(code, request, source=None, **options):
+    with pytest.raises(StorageError) as caught:
+        await identifier(source, **options)(request)
+    assert caught.value.code.name == code
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("request_", "method"),
+    [(botocore_signed(), AuthMethod.SIGV4_HEADER), (botocore_presigned(), AuthMethod.SIGV4_QUERY)],
+    ids=["header", "query"],
+)
+async def test_signed_request_has_the_principal_of_its_key(request_, method):
+    source = Source(subject="user-1", display_name="One", claims={"team": "a"})
+    identity = await identifier(source)(request_)
+    assert identity.principal == Principal("default", "authenticated", method, "user-1", {"team": "a"}, KEY, "One")
+    assert isinstance(identity.payload, sigv4.Payload)
+
+
+async def test_unsigned_request_is_anon_and_asks_for_no_key():
+    source = Source()
+    identity = await identifier(source)(Request(headers=((b"host", b"h"),)))
+    assert identity.principal == Principal("default", "anon", AuthMethod.ANONYMOUS)
+    assert identity.payload.mode is sigv4.PayloadMode.UNSIGNED
+    assert source.asked == 0
+
+
+async def test_unknown_key():
+    error = await refused("InvalidAccessKeyId", botocore_signed(), Source(access_key_id="OTHER"))
+    assert error.fields == {"AWSAccessKeyId": KEY}
+
+
+async def test_key_that_expired_since_it_was_cached():
+    await refused("InvalidAccessKeyId", botocore_signed(), Source(expires_at=NOW))
+    await identifier(Source(expires_at=NOW + timedelta(seconds=1)))(botocore_signed())
+
+
+async def test_wrong_secret():
+    error = await refused("SignatureDoesNotMatch", botocore_signed(), Source(secret="wrongwrong"))
+    assert "CanonicalRequest" in error.fields
+    assert "wrongwrong" not in repr(error.fields)
+
+
+@pytest.mark.parametrize("role", ["postgres", "rowlock_engine", "", "service_role; drop"])
+async def test_role_outside_the_allow_list(role):
+    await refused("AccessDenied", botocore_signed(), Source(role=role))
+
+
+async def test_session_token():
+    await refused("InvalidToken", botocore_signed(token="t"))
+    await refused("InvalidToken", Request(headers=((b"host", b"h"), (b"x-amz-security-token", b"t"))))
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (hand_signed(scope="20261121/mars/s3/aws4_request"), "AuthorizationHeaderMalformed"),
+        (hand_signed().with_header("x-amz-acl", "private"), "AccessDenied"),
+        (Request(headers=((b"authorization", b"Bearer x"),)), "InvalidArgument"),
+        (Request(headers=((b"authorization", b"AWS a:b"),)), "InvalidRequest"),
+        (Request(raw_query=b"X-Amz-Signature=x"), "AuthorizationQueryParametersError"),
+        (hand_signed(key="A" * 200), "InvalidAccessKeyId"),
+    ],
+)  # fmt: skip
+async def test_inconsistent_request_is_refused_without_asking_for_a_key(request_, code):
+    source = Source()
+    await refused(code, request_, source)
+    assert source.asked == 0
+
+
+async def test_stale_request():
+    now = NOW + timedelta(minutes=20)
+    with pytest.raises(StorageError) as caught:
+        await Identify(TENANT, CredentialStore(Source()), lambda: now)(botocore_signed())
+    assert caught.value.code.status == 403
+    assert caught.value.fields["MaxAllowedSkewMilliseconds"] == "900000"
+
+
+def test_every_refusal_of_sigv4_is_in_the_catalogue():
+    """Each code that the package can raise is found in its source and known here."""
+    import sigv4.authorization
+    import sigv4.chunked
+    import sigv4.errors
+    import sigv4.payload
+    import sigv4.post_policy
+    import sigv4.presigned
+    import sigv4.verification
+
+    modules = (
+        sigv4.authorization, sigv4.chunked, sigv4.errors, sigv4.payload, sigv4.post_policy, sigv4.presigned,
+        sigv4.verification,
+    )  # fmt: skip
+    codes = set()
+    for module in modules:
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "SignatureError" and node.args:
+                first = node.args[0]
+                if isinstance(first, ast.Constant):
+                    codes.add(first.value)
+    codes |= {source.value[0] for source in sigv4.authorization.Source}
+    assert {"SignatureDoesNotMatch", "IncompleteBody", "InvalidPolicyDocument", "NotImplemented"} <= codes
+    for code in codes:
+        assert code in CATALOGUE
+        assert storage_error(sigv4.SignatureError(code, "m", {"Region": "x"})).fields == {"Region": "x"}
+
+
+def test_every_kind_of_authentication_is_a_case():
+    source = inspect.getsource(identify)
+    assert "assert_never" in source
+    for kind in sigv4.AuthKind:
+        assert f"case AuthKind.{kind.name}" in source
