@@ -4,6 +4,7 @@ Everything is derived from S3's model: which member travels in which header, par
 happens here once; handlers see frozen dataclasses only.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -46,6 +47,7 @@ _SIGNATURE_PARAMETERS: Final = frozenset(
 )
 # Headers that change what S3 does; whether they may be repeated is the request's own rule. Others are merely joined.
 _SIGNIFICANT: Final = ("content-", "expires", "if-", "range", "x-amz-")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _XML_TYPE: Final = (b"content-type", b"application/xml")
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 
@@ -183,10 +185,7 @@ class OperationCodec:
             if value is not None and value != ():
                 headers.append((name, header_bytes(format_value(value))))
         if self._write_metadata is not None:
-            headers.extend(
-                (f"{USER_METADATA_PREFIX}{name}".encode("latin-1", "replace"), header_bytes(value))
-                for name, value in getattr(output, self._write_metadata).items()
-            )
+            headers += _metadata_headers(getattr(output, self._write_metadata))
         if self._streamed is not None:
             body = getattr(output, self._streamed)
             return Response(self._status(output), tuple(headers), body if body is not None else b"")
@@ -207,6 +206,18 @@ class OperationCodec:
         if self._write_url_encoded is not None and output.encoding_type == "url":
             return self._write_url_encoded(output)
         return self._write_document(output)
+
+
+def _metadata_headers(metadata: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """User metadata as headers. Names no header can have, which only other ways in can store, are counted in
+    ``x-amz-missing-meta`` (API_GetObject, MissingMeta)."""
+    sendable = [(name, value) for name, value in metadata.items() if _TOKEN.fullmatch(name)]
+    headers = [
+        (f"{USER_METADATA_PREFIX}{name.lower()}".encode("ascii"), header_bytes(value)) for name, value in sendable
+    ]
+    if missing := len(metadata) - len(sendable):
+        headers.append((b"x-amz-missing-meta", b"%d" % missing))
+    return headers
 
 
 def _readings(members: tuple[Member, ...], location: Location, spell: Callable[[str], str]) -> list[_Reading]:

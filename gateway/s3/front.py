@@ -48,7 +48,7 @@ class Identity(Protocol):
     def payload(self) -> Payload: ...
 
 
-Identify = Callable[[RawRequest], Awaitable[Identity]]
+Authenticate = Callable[[RawRequest], Awaitable[Identity]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class S3Front:
         self,
         operations: Iterable[Operation],
         services: Any,
-        identify: Identify,
+        identify: Authenticate,
         *,
         tenant: Tenant,
         domain: str | None,

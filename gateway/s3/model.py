@@ -263,12 +263,17 @@ class _Compiler:
                 field=field_name(name),
                 wire_name=member.get("locationName", name),
                 location=Location(member.get("location")),
-                shape=self.shape(member["shape"]),
+                shape=self._member_shape(member),
                 required=name in required or (structure, name) in REQUIRED,
                 attribute=member.get("xmlAttribute", False),
             )
             for name, member in raw["members"].items()
         )
+
+    def _member_shape(self, member: Mapping[str, Any]) -> Shape:
+        shape = self.shape(member["shape"])
+        # A few lists are flattened where they are used, not where they are defined.
+        return replace(shape, flattened=True) if member.get("flattened") and not shape.flattened else shape
 
 
 def _target(path: str) -> Target:

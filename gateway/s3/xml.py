@@ -7,6 +7,7 @@ which renders a page of 1,000 keys in about a millisecond where an element tree 
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import quote
@@ -82,8 +83,7 @@ def element_reader(shape: Shape) -> ElementReader:
 def _leaf_reader(shape: Shape) -> ElementReader:
     convert: Callable[[str], Any]
     if shape.kind is Kind.INTEGER:
-        maximum = shape.maximum or 2**63 - 1
-        convert = lambda text: strict_integer(text, maximum)  # noqa: E731 - one of four converters chosen here
+        convert = partial(strict_integer, maximum=shape.maximum or 2**63 - 1)
     elif shape.kind is Kind.BOOLEAN:
         convert = strict_boolean
     elif shape.kind is Kind.TIMESTAMP:

@@ -20,7 +20,7 @@ class LifecycleRuleAndOperator:
     """This is used in a Lifecycle Rule Filter to apply a logical AND to two or more predicates."""
 
     prefix: str | None = None
-    tags: tuple[Tag, ...] | None = None
+    tags: tuple[Tag, ...] = ()
     object_size_greater_than: int | None = None
     object_size_less_than: int | None = None
 
@@ -188,7 +188,7 @@ class ReplicationRuleAndOperator:
     """A container for specifying rule filters."""
 
     prefix: str | None = None
-    tags: tuple[Tag, ...] | None = None
+    tags: tuple[Tag, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

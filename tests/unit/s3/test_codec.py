@@ -7,6 +7,7 @@ import pytest
 
 from gateway.errors import StorageError
 from gateway.operations import shapes
+from gateway.s3.codec import effective_headers
 from gateway.wire.addressing import CopySource
 
 from .requests import CODECS, Headers, raw_request, read
@@ -248,6 +249,12 @@ def test_stored_control_characters_never_split_an_answer() -> None:
     assert dict(answer.headers)[b"content-type"] == b"a  Set-Cookie: b"
 
 
+def test_metadata_names_that_no_header_can_have_are_counted() -> None:
+    metadata = {"Fine": "1", "a b": "2", "x\r\nSet-Cookie": "3", "é": "4", "": "5"}
+    answer = CODECS["HeadObject"].render(shapes.HeadObjectOutput(metadata=metadata))
+    assert dict(answer.headers) == {b"x-amz-meta-fine": b"1", b"x-amz-missing-meta": b"4"}
+
+
 @pytest.mark.parametrize(
     ("region", "content"),
     [(None, b""), ("eu-central-1", b"eu-central-1")],
@@ -266,8 +273,6 @@ def test_GetBucketPolicy_answers_the_json_as_it_is() -> None:
 
 
 def test_effective_headers_read_text_of_both_kinds() -> None:
-    from gateway.s3.codec import effective_headers
-
     request = raw_request("GET", "/", [(b"x-one", b"caf\xe9"), (b"x-two", "café".encode())])
     headers = effective_headers(request)
     assert (headers["x-one"], headers["x-two"]) == ("café", "café")
