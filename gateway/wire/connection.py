@@ -10,8 +10,7 @@ socket whose peer reads nothing, and has no limit on connections. :class:`Connec
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
@@ -20,6 +19,7 @@ import h11
 import hypercorn.asyncio.run
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.events import Body
 from hypercorn.protocol.h11 import H11Protocol
@@ -74,18 +74,26 @@ class ConnectionFactory:
             if not self.open:
                 self.idle.set()
 
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Let hypercorn's server use this factory. Raises RuntimeError for a hypercorn that was not tested."""
-        if version("hypercorn") != SUPPORTED_HYPERCORN:
-            raise RuntimeError(f"hypercorn {version('hypercorn')} is not supported, install {SUPPORTED_HYPERCORN}")
-        module: Any = hypercorn.asyncio.run
-        stock = module.TCPServer
-        module.TCPServer = self
-        try:
-            yield
-        finally:
-            module.TCPServer = stock
+
+class EdgeConfig(Config):
+    """Hypercorn's configuration, and who makes the connections of the server it configures."""
+
+    connections: ConnectionFactory
+
+
+def install() -> None:
+    """Let hypercorn's servers with an :class:`EdgeConfig` use its factory; others are left alone. May be called again.
+    Raises RuntimeError for a hypercorn that was not tested."""
+    if version("hypercorn") != SUPPORTED_HYPERCORN:
+        raise RuntimeError(f"hypercorn {version('hypercorn')} is not supported, install {SUPPORTED_HYPERCORN}")
+    module: Any = hypercorn.asyncio.run
+    module.TCPServer = _connect
+
+
+def _connect(app: Any, loop: Any, config: Config, *arguments: Any) -> Awaitable[None]:
+    make: Any = config.connections if isinstance(config, EdgeConfig) else TCPServer
+    connection: Awaitable[None] = make(app, loop, config, *arguments)
+    return connection
 
 
 class Connection(TCPServer):
