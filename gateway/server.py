@@ -16,11 +16,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from hypercorn.asyncio.run import worker_serve
-from hypercorn.config import Config, Sockets
+from hypercorn.config import Sockets
 from hypercorn.utils import LifespanFailureError, LifespanTimeoutError, wrap_app
 
 from gateway.config import Settings
-from gateway.wire.connection import ConnectionFactory, ConnectionLimits
+from gateway.wire.connection import ConnectionFactory, ConnectionLimits, EdgeConfig, install
 from gateway.wire.drain import Application, DrainGuard
 from gateway.wire.inflight import InFlight
 
@@ -116,15 +116,16 @@ class Worker:
     async def serve(self, sock: socket.socket) -> None:
         """Returns when the last connection and the app's lifespan have ended. Raises LifespanFailureError or
         LifespanTimeoutError when the app cannot start."""
+        install()
         config = configuration(self._settings)
+        config.connections = self._connections
         sock.setblocking(False)
         sockets = Sockets([sock], [], []) if config.ssl_enabled else Sockets([], [sock], [])
         ending = asyncio.create_task(self._end())
         try:
-            with self._connections.installed():
-                in_flight: Any = self._in_flight
-                app = wrap_app(in_flight, config.wsgi_max_body_size, "asgi")
-                await worker_serve(app, config, sockets=sockets, shutdown_trigger=self._closing.wait)
+            in_flight: Any = self._in_flight
+            app = wrap_app(in_flight, config.wsgi_max_body_size, "asgi")
+            await worker_serve(app, config, sockets=sockets, shutdown_trigger=self._closing.wait)
         finally:
             ending.cancel()
 
@@ -144,9 +145,9 @@ class Worker:
         self._in_flight.cancel_all()
 
 
-def configuration(settings: Settings) -> Config:
-    """Hypercorn's configuration."""
-    config = Config()
+def configuration(settings: Settings) -> EdgeConfig:
+    """Hypercorn's configuration, still without its ``connections``."""
+    config = EdgeConfig()
     config.alpn_protocols = ["http/1.1"]  # its HTTP/2 drops the connection on every early answer to an upload
     config.keep_alive_timeout = settings.keep_alive_seconds
     config.keep_alive_max_requests = 100_000  # the default of 1,000 closes busy connections of SDKs

@@ -208,6 +208,25 @@ def malformed_header_lines(target: Target) -> None:
             refused(wire)
 
 
+@check
+def bare_line_ends_and_folded_lines(target: Target) -> None:
+    host = f"Host: {target.authority}"
+    for head in (
+        f"GET {KEY} HTTP/1.1\n{host}\n\n",
+        f"GET {KEY} HTTP/1.1\r\n{host}\nX-Test: a\r\n\r\n",
+        f"GET {KEY} HTTP/1.1\r\n{host}\r\nX-Test: a\rX-Evil: b\r\n\r\n",
+        f"GET {KEY} HTTP/1.1\r\n{host}\r\nX-Test: a\r\n b\r\n\r\n",
+    ):
+        with target.connect() as wire:
+            wire.send(head.encode("ascii"))
+            refused(wire)
+            assert wire.closed_within(LINGER_SECONDS + 3), head
+    with target.connect() as wire:
+        for byte in f"GET {KEY} HTTP/1.1\r\n{host}\r\n\r\n".encode("ascii"):
+            wire.send(bytes([byte]))
+        assert wire.answer().status in (200, 403, 404)
+
+
 @portable
 def unusable_hosts(target: Target) -> None:
     for value in ("a/b?x", "a@b", "a#", "user:pass@a", "a b", "", "a\\b", "a:port"):

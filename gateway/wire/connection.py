@@ -9,8 +9,8 @@ socket whose peer reads nothing, and has no limit on connections. :class:`Connec
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.metadata import version
@@ -20,7 +20,9 @@ import h11
 import hypercorn.asyncio.run
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.events import Body
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
@@ -32,6 +34,7 @@ SUPPORTED_HYPERCORN: Final = "0.18.0"
 
 logger = logging.getLogger(__name__)
 
+_BAD_LINES: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\n[ \t]")
 _READ_BYTES: Final = 64 * 1024
 _REASONS: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _CODES: Final[Mapping[int, str]] = {408: "RequestTimeout", 431: "RequestHeaderSectionTooLarge", 503: "SlowDown"}
@@ -73,18 +76,26 @@ class ConnectionFactory:
             if not self.open:
                 self.idle.set()
 
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Let hypercorn's server use this factory. Raises RuntimeError for a hypercorn that was not tested."""
-        if version("hypercorn") != SUPPORTED_HYPERCORN:
-            raise RuntimeError(f"hypercorn {version('hypercorn')} is not supported, install {SUPPORTED_HYPERCORN}")
-        module: Any = hypercorn.asyncio.run
-        stock = module.TCPServer
-        module.TCPServer = self
-        try:
-            yield
-        finally:
-            module.TCPServer = stock
+
+class EdgeConfig(Config):
+    """Hypercorn's configuration, and who makes the connections of the server it configures."""
+
+    connections: ConnectionFactory
+
+
+def install() -> None:
+    """Let hypercorn's servers with an :class:`EdgeConfig` use its factory; others are left alone. May be called again.
+    Raises RuntimeError for a hypercorn that was not tested."""
+    if version("hypercorn") != SUPPORTED_HYPERCORN:
+        raise RuntimeError(f"hypercorn {version('hypercorn')} is not supported, install {SUPPORTED_HYPERCORN}")
+    module: Any = hypercorn.asyncio.run
+    module.TCPServer = _connect
+
+
+def _connect(app: Any, loop: Any, config: Config, *arguments: Any) -> Awaitable[None]:
+    make: Any = config.connections if isinstance(config, EdgeConfig) else TCPServer
+    connection: Awaitable[None] = make(app, loop, config, *arguments)
+    return connection
 
 
 class Connection(TCPServer):
@@ -114,6 +125,7 @@ class Connection(TCPServer):
                     client,
                     server,
                     self.protocol_send,
+                    is_lost=self.writer.transport.is_closing,
                 )
                 self.protocol = protocol
                 await protocol.initiate()
@@ -161,9 +173,10 @@ class Connection(TCPServer):
 class Http11Protocol(H11Protocol):
     """HTTP/1.1 with a deadline on the head, a withheld 100 Continue, no upgrades, and errors as S3's XML."""
 
-    def __init__(self, limits: ConnectionLimits, app: Any, *arguments: Any) -> None:
+    def __init__(self, limits: ConnectionLimits, app: Any, *arguments: Any, is_lost: Callable[[], bool]) -> None:
         super().__init__(app, *arguments)
         self._limits = limits
+        self._is_lost = is_lost
         self._wrapped: Any = app
         self._head_timer: asyncio.TimerHandle | None = None
         self._at_eof = False
@@ -180,6 +193,13 @@ class Http11Protocol(H11Protocol):
         else:
             self._stop_watching()
             await super().handle(event)
+
+    async def stream_send(self, event: Any) -> None:
+        """Take an event of the app. Raises ConnectionResetError for body bytes nobody can receive any more, as ASGI 2.4
+        asks; stock hypercorn drops them, and a download would be read to its end for nobody."""
+        if isinstance(event, Body) and self._is_lost():
+            raise ConnectionResetError("the client has gone")
+        await super().stream_send(event)
 
     def _watch_head(self) -> None:
         partial = self.stream is None and not self._at_eof and self.connection.trailing_data[0]
@@ -253,11 +273,18 @@ class Http11Protocol(H11Protocol):
 
 
 class _PatientConnection(h11.Connection):
-    """h11's state machine, which hypercorn must not ask whether to send 100 Continue: the app's first read decides."""
+    """h11's state machine, stricter about lines, and silent about 100 Continue: the app's first read decides that."""
 
     @property
     def they_are_waiting_for_100_continue(self) -> bool:
         return False
+
+    def next_event(self) -> Any:
+        """As h11's. Raises RemoteProtocolError also for bare CR or LF and for folded lines, which h11 repairs but other
+        parsers on the way may read otherwise (RFC 9112 §2.2, §5.2)."""
+        if self.their_state is h11.IDLE and _BAD_LINES.search(self.trailing_data[0].partition(b"\r\n\r\n")[0]):
+            raise h11.RemoteProtocolError("bare line end or folded line in the head")
+        return super().next_event()
 
 
 def _error_body(code: str) -> tuple[int, bytes]:

@@ -40,7 +40,7 @@ async def send_response(response: Response, send: Send, *, idle_seconds: float, 
 
     ``idle_seconds`` bounds each wait for the client to take one piece. The first piece is read before the head is
     sent, so a reader that fails at once raises its own error and can still be answered. Afterwards every failure of
-    the reader, and a client that takes nothing, raises :class:`ResponseBroken`.
+    the reader, and a client that takes nothing or has gone, raises :class:`ResponseBroken`.
     """
     body = response.body
     if isinstance(body, bytes):
@@ -63,6 +63,8 @@ async def _send_bytes(response: Response, body: bytes, send: Send, idle_seconds:
             await send({"type": "http.response.body", "body": content})
     except TimeoutError:
         raise ResponseBroken("the client takes no bytes") from None
+    except OSError as error:
+        raise ResponseBroken("the client has gone") from error
     return len(content)
 
 
@@ -92,6 +94,8 @@ async def _send(send: Send, message: MutableMapping[str, Any], idle_seconds: flo
             await send(message)
     except TimeoutError:
         raise ResponseBroken("the client takes no bytes") from None
+    except OSError as error:
+        raise ResponseBroken("the client has gone") from error
 
 
 def _start(response: Response, size_bytes: int | None) -> MutableMapping[str, Any]:

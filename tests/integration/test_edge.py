@@ -41,6 +41,9 @@ class Server:
             time.sleep(0.02)
         return False
 
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=15)
@@ -196,9 +199,29 @@ class TestDownloads:
         hypercorn.notes.unlink(missing_ok=True)
         with hypercorn.target.connect(receive_buffer_bytes=4096) as wire:
             wire.head("GET", "/rowlock-wire-check/stream?size=200000000")
+            time.sleep(0.3)
+            before = hypercorn.open_files()
             assert hypercorn.noted("closed", within_seconds=10)
+            deadline = time.monotonic() + 5
+            while hypercorn.open_files() >= before and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert hypercorn.open_files() < before, "the socket of a client that reads nothing is kept"
+            assert not wire.answer().complete
+
+    def test_a_client_that_goes_away_ends_the_reading(self, hypercorn: Server) -> None:
+        hypercorn.notes.unlink(missing_ok=True)
+        with hypercorn.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/stream?size=200000000&pause=0.01")
+            wire.socket.recv(1000)
+        assert hypercorn.noted("closed", within_seconds=3)
+
+    def test_a_client_that_only_half_closes_is_answered(self, hypercorn: Server) -> None:
+        with hypercorn.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/stream?size=2000000&pause=0.01")
+            wire.socket.shutdown(socket.SHUT_WR)
             answer = wire.answer()
-            assert not answer.complete
+            assert answer.complete
+            assert len(answer.body) == 2_000_000
 
     def test_no_server_header(self, hypercorn: Server) -> None:
         with hypercorn.target.connect() as wire:
@@ -224,6 +247,15 @@ class TestConnections:
                 wire.socket.close()
             time.sleep(0.2)
             assert_alive(server.target)
+
+    def test_an_idle_connection_is_closed(self, tmp_path: Path) -> None:
+        with serving("hypercorn", tmp_path, ROWLOCK_KEEP_ALIVE_SECONDS="1") as server:
+            for used in (False, True):
+                with server.target.connect() as wire:
+                    if used:
+                        assert_serves(wire)
+                    assert not wire.closed_within(0.7)
+                    assert wire.closed_within(2)
 
     def test_an_app_that_cannot_start_ends_the_worker_with_1(self, tmp_path: Path) -> None:
         with serving("hypercorn", tmp_path, EDGE_START="crash") as server:

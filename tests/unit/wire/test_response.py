@@ -116,3 +116,14 @@ async def test_a_client_that_takes_nothing(stall_at: int) -> None:
     assert reader.closed == 1
     with pytest.raises(ResponseBroken):
         await send_response(Response(200, (), b"abc"), Sink(min(stall_at, 1)), idle_seconds=0.02)
+
+
+async def test_a_client_that_has_gone() -> None:
+    async def send(message: Any) -> None:
+        raise ConnectionResetError
+
+    reader = Reader(b"abc", size_bytes=3)
+    for body in (reader, b"abc"):
+        with pytest.raises(ResponseBroken, match="gone"):
+            await send_response(Response(200, (), body), send, idle_seconds=1)
+    assert reader.closed == 1
