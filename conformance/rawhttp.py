@@ -188,7 +188,14 @@ class RawClient:
         return self._derived(
             request,
             "\n".join(
-                ["AWS4-HMAC-SHA256-PAYLOAD", request.timestamp, scope, previous, EMPTY_SHA256, hashlib.sha256(data).hexdigest()]
+                [
+                    "AWS4-HMAC-SHA256-PAYLOAD",
+                    request.timestamp,
+                    scope,
+                    previous,
+                    EMPTY_SHA256,
+                    hashlib.sha256(data).hexdigest(),
+                ]
             ),
         )
 
