@@ -19,7 +19,7 @@ def held(s3: Any, bucket: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("method", "target"),
+    ("method", "address"),
     [
         ("GET", "/"),
         ("GET", "/{0}"),
@@ -36,9 +36,9 @@ def held(s3: Any, bucket: str) -> str:
         ("GET", "/{0}?uploads"),
     ],
 )
-def test_anonymous_is_denied(s3: Any, raw: RawClient, held: str, method: str, target: str) -> None:
+def test_anonymous_is_denied(s3: Any, raw: RawClient, held: str, method: str, address: str) -> None:
     body = b"anonymous" if method in {"PUT", "POST"} else b""
-    assert raw.anonymous(method, target.format(held), body=body).refusal() == (403, "AccessDenied")
+    assert raw.anonymous(method, address.format(held), body=body).refusal() == (403, "AccessDenied")
     assert keys_of(s3, held) == ["k"]
     assert read(s3, held, "k") == b"v"
 
@@ -174,11 +174,11 @@ def test_signed_header_left_out(raw: RawClient, held: str) -> None:
     assert raw.send(request).refusal() == (403, "SignatureDoesNotMatch")
 
 
-@pytest.mark.parametrize("target", ["/{0}/other", "/{0}/k?versionId=null", "/{0}/k?acl", "/{0}//k", "/{0}/%6B"])
-def test_signature_is_for_one_target(raw: RawClient, held: str, target: str) -> None:
+@pytest.mark.parametrize("address", ["/{0}/other", "/{0}/k?versionId=null", "/{0}/k?acl", "/{0}//k", "/{0}/%6B"])
+def test_signature_is_for_one_target(raw: RawClient, held: str, address: str) -> None:
     request = raw.sign("GET", f"/{held}/k")
-    answer = raw.send(RawRequest("GET", target.format(held), request.headers))
-    if target.endswith("%6B"):
+    answer = raw.send(RawRequest("GET", address.format(held), request.headers))
+    if address.endswith("%6B"):
         # AWS signs the decoded and re-encoded path: both spellings are the same key and the same signature
         assert answer.refusal() in {(200, None), (403, "SignatureDoesNotMatch")}
     else:
@@ -226,7 +226,7 @@ def test_security_header_twice(raw: RawClient, held: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target",
+    "address",
     [
         "/{0}//k",
         "/{0}/a/./k",
@@ -239,8 +239,8 @@ def test_security_header_twice(raw: RawClient, held: str, name: str) -> None:
         "/{0}/~-._",
     ],
 )
-def test_signature_covers_the_path_as_sent(raw: RawClient, held: str, target: str) -> None:
-    path = target.format(held)
+def test_signature_covers_the_path_as_sent(raw: RawClient, held: str, address: str) -> None:
+    path = address.format(held)
     assert raw("PUT", path, body=b"signed").status == 200
     assert raw("GET", path).body == b"signed"
 

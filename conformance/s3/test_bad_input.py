@@ -57,14 +57,14 @@ def held(s3: Any, bucket: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "headers", "body", "codes"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+    ("method", "address", "headers", "body", "codes"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 def test_bad_input(
     s3: Any,
     raw: RawClient,
     held: str,
     method: str,
-    target: str,
+    address: str,
     headers: dict[str, str],
     body: bytes,
     codes: Collection[str],
@@ -72,7 +72,7 @@ def test_bad_input(
     md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
     sent = {name: value.format(held, md5=md5) for name, value in headers.items()}
     before = {entry["Name"] for entry in s3.list_buckets(Prefix=held)["Buckets"]}
-    answer = raw(method, target.format(held), sent, body)
+    answer = raw(method, address.format(held), sent, body)
     if not (method == "DELETE" and answer.status == 204):
         assert answer.code in codes
     assert answer.status < 500 or answer.code == "NotImplemented"

@@ -235,11 +235,11 @@ def test_PutObject_content_md5(s3: Any, raw: RawClient, bucket: str) -> None:
     assert read(s3, bucket, "k") == BODY
 
 
-@pytest.mark.parametrize("target", ["/{bucket}/k", "/{bucket}/k?partNumber=1&uploadId={upload_id}"])
-def test_content_md5_wrong(s3: Any, raw: RawClient, bucket: str, target: str) -> None:
+@pytest.mark.parametrize("address", ["/{bucket}/k", "/{bucket}/k?partNumber=1&uploadId={upload_id}"])
+def test_content_md5_wrong(s3: Any, raw: RawClient, bucket: str, address: str) -> None:
     upload = Upload(s3, bucket)
     value = base64.b64encode(hashlib.md5(b"other", usedforsecurity=False).digest()).decode()
-    answer = raw("PUT", target.format(bucket=bucket, upload_id=upload.id), {"Content-MD5": value}, BODY)
+    answer = raw("PUT", address.format(bucket=bucket, upload_id=upload.id), {"Content-MD5": value}, BODY)
     assert answer.refusal() == (400, "BadDigest")
     assert not exists(s3, bucket, "k")
     assert "Parts" not in s3.list_parts(**upload.names)
@@ -252,10 +252,10 @@ def test_PutObject_content_md5_malformed(s3: Any, raw: RawClient, bucket: str, v
     assert not exists(s3, bucket, "k")
 
 
-@pytest.mark.parametrize("target", ["/{bucket}/k", "/{bucket}/k?partNumber=1&uploadId={upload_id}"])
-def test_body_other_than_signed(s3: Any, raw: RawClient, bucket: str, target: str) -> None:
+@pytest.mark.parametrize("address", ["/{bucket}/k", "/{bucket}/k?partNumber=1&uploadId={upload_id}"])
+def test_body_other_than_signed(s3: Any, raw: RawClient, bucket: str, address: str) -> None:
     upload = Upload(s3, bucket)
-    path = target.format(bucket=bucket, upload_id=upload.id)
+    path = address.format(bucket=bucket, upload_id=upload.id)
     answer = raw("PUT", path, body=b"altered", payload=hashlib.sha256(b"signed").hexdigest())
     assert answer.refusal() == (400, "XAmzContentSHA256Mismatch")
     assert not exists(s3, bucket, "k")

@@ -55,9 +55,9 @@ def test_success_carries_request_id_and_date(s3: Any, raw: RawClient, bucket: st
     assert answer.headers["Date"]
 
 
-@pytest.mark.parametrize("target", ["/{0}/missing", "/{0}-missing", "/{0}-missing/k"])
-def test_HEAD_error_has_no_body(raw: RawClient, bucket: str, target: str) -> None:
-    answer = raw("HEAD", target.format(bucket))
+@pytest.mark.parametrize("address", ["/{0}/missing", "/{0}-missing", "/{0}-missing/k"])
+def test_HEAD_error_has_no_body(raw: RawClient, bucket: str, address: str) -> None:
+    answer = raw("HEAD", address.format(bucket))
     assert (answer.status, answer.body) == (404, b"")
     assert answer.headers["x-amz-request-id"]
 

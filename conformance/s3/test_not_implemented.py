@@ -92,7 +92,7 @@ def test_unknown_query_parameter_is_never_another_operation(
 
 
 @pytest.mark.parametrize(
-    ("method", "target"),
+    ("method", "address"),
     [
         ("PUT", "/{0}/k?tagging&acl"),
         ("PUT", "/{0}/k?uploads"),
@@ -112,8 +112,8 @@ def test_unknown_query_parameter_is_never_another_operation(
         ("PUT", "/{0}/k?torrent"),
     ],
 )
-def test_operation_that_does_not_exist(s3: Any, raw: RawClient, held: str, method: str, target: str) -> None:
-    answer = raw(method, target.format(held), body=BODY if method in {"PUT", "POST"} else b"")
+def test_operation_that_does_not_exist(s3: Any, raw: RawClient, held: str, method: str, address: str) -> None:
+    answer = raw(method, address.format(held), body=BODY if method in {"PUT", "POST"} else b"")
     assert 400 <= answer.status <= 501
     assert answer.status < 500 or answer.refusal() == (501, "NotImplemented")
     assert keys_of(s3, held) == ["k"]
