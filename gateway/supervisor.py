@@ -137,8 +137,8 @@ class Supervisor:
 
     def _wait(self, seconds: float) -> None:
         sources = [self._wake_reader]
-        if self._embedded is not None and self._embedded.supervisor_alive():
-            sources.append(self._embedded.events)
+        if self._embedded is not None and not self._asked:
+            sources.append(self._embedded.events)  # its end wakes us too: Postgres' supervisor died
         select.select(sources, [], [], seconds)
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_reader, 4096)
