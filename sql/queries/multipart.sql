@@ -60,6 +60,7 @@ ORDER BY u.key COLLATE "C", u.created_at, u.id COLLATE "C"
 LIMIT %(page_size)s::integer;
 
 -- name: find_upload_start
+-- lane: quick
 SELECT u.created_at
 FROM storage.s3_multipart_uploads AS u
 WHERE u.bucket_id = %(bucket)s::text AND u.id = %(upload_id)s::text;
