@@ -206,7 +206,7 @@ class Lane:
             return
         except (psycopg.Error, OSError) as error:
             if not self._backoff_seconds:
-                _log.warning("database_unreachable", error=str(error))
+                _log.warning("database_unreachable", error=str(error) or type(error).__name__)
             self._backoff_seconds = min(
                 max(self._backoff_seconds * 2, _FIRST_BACKOFF_SECONDS), _LONGEST_BACKOFF_SECONDS
             )

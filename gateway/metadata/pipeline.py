@@ -25,13 +25,13 @@ from gateway.statements import Statement
 Row = tuple[Any, ...]
 
 MAX_PREPARED: Final = 256
-# A prepared statement the server does not know (its Parse failed in another segment), or whose result changed shape
-# under it (a migration). Both are refused before anything ran, so whatever the statement does, it may be sent again.
+# A prepared statement the server does not know any more, or whose result changed shape under it (a migration). Both are
+# refused before anything ran, so whatever the statement does, it may be sent again.
 STALE_PLAN: Final = frozenset({"26000", "0A000"})
 _READ_ONLY: Final = "25006"
 _CANCEL_SECONDS: Final = 5.0
 _SQL: Final = statements.load("session")
-_ROLE_OF_SCOPE: Final = ""
+_SCOPE_PLAN: Final[tuple[str, str]] = (SET_SCOPE.text, "")
 
 
 class PipelineUnsupported(Exception):
@@ -77,6 +77,7 @@ class PipelineConnection:
         self._transformer = Transformer(connection)
         self._in_flight: deque[Segment] = deque()
         self._names: dict[tuple[str, str], bytes] = {}
+        self._preparing: dict[tuple[str, str], bytes] = {}
         self._last_name = 0
         self._to_close: list[bytes] = []
         self._writing = False
@@ -107,7 +108,7 @@ class PipelineConnection:
     @property
     def prepared(self) -> int:
         """Prepared statements the server holds for this connection; at most ``MAX_PREPARED`` and a few to be closed."""
-        return len(self._names) + len(self._to_close)
+        return len(self._names) + len(self._preparing) + len(self._to_close)
 
     @property
     def usable(self) -> bool:
@@ -125,17 +126,8 @@ class PipelineConnection:
             while self._to_close:
                 pgconn.send_close_prepared(self._to_close.pop())
                 position += 1
-            scope_plan = (SET_SCOPE.text, _ROLE_OF_SCOPE)
-            name = self._names.get(scope_plan)
-            if name is None:
-                name = self._prepare(segment, scope_plan, position)
-                position += 1
-            pgconn.send_query_prepared(name, segment.scope, None, Format.BINARY)
-            position += 1
-            name = self._names.get(segment.plan)
-            if name is None:
-                name = self._prepare(segment, segment.plan, position)
-            pgconn.send_query_prepared(name, segment.parameters, segment.formats, Format.BINARY)
+            position = self._execute(segment, _SCOPE_PLAN, position, segment.scope, None)
+            self._execute(segment, segment.plan, position, segment.parameters, segment.formats)
             pgconn.pipeline_sync()
             self._flush()
         except psycopg.Error as error:
@@ -166,15 +158,35 @@ class PipelineConnection:
         """Close the connection. Segments it still carries fail as if it had been lost."""
         self._lose(psycopg.OperationalError(reason))
 
-    def _prepare(self, segment: Segment, plan: tuple[str, str], position: int) -> bytes:
+    def _execute(
+        self,
+        segment: Segment,
+        plan: tuple[str, str],
+        position: int,
+        parameters: Sequence[bytes | None],
+        formats: Sequence[Format] | None,
+    ) -> int:
+        """Send a statement as one result, or two when it is prepared first; returns the position after them."""
+        name = self._names.get(plan)
+        if name is not None:
+            self._pgconn.send_query_prepared(name, parameters, formats, Format.BINARY)
+            return position + 1
+        if plan in self._preparing:
+            # Another segment brings it, and may fail to: nobody may rely on the name before that is known.
+            self._pgconn.send_query_params(plan[0].encode(), parameters, None, formats, Format.BINARY)
+            return position + 1
+        self._last_name += 1
+        name = self._preparing[plan] = b"rowlock_%d" % self._last_name
+        segment.prepared.append((position, plan))
+        self._pgconn.send_prepare(name, plan[0].encode())
+        self._pgconn.send_query_prepared(name, parameters, formats, Format.BINARY)
+        return position + 2
+
+    def _remember(self, plan: tuple[str, str]) -> None:
         if len(self._names) >= MAX_PREPARED:
             # Closed by the next segment; statements already sent under this name come before.
             self._forget(next(iter(self._names)))
-        self._last_name += 1
-        name = self._names[plan] = b"rowlock_%d" % self._last_name
-        segment.prepared.append((position, plan))
-        self._pgconn.send_prepare(name, plan[0].encode())
-        return name
+        self._names[plan] = self._preparing.pop(plan)
 
     def _forget(self, plan: tuple[str, str]) -> None:
         name = self._names.pop(plan, None)
@@ -246,13 +258,15 @@ class PipelineConnection:
     def _answer(self, segment: Segment) -> None:
         """A segment's Sync arrived: its transaction is committed, or rolled back by its error."""
         for position, plan in segment.prepared:
-            if segment.results[position].status != ExecStatus.COMMAND_OK:
-                self._forget(plan)
+            if segment.results[position].status == ExecStatus.COMMAND_OK:
+                self._remember(plan)
+            else:
+                del self._preparing[plan]
         error = segment.error
         if error is not None:
             if error.sqlstate in STALE_PLAN:
                 self._forget(segment.plan)
-                self._forget((SET_SCOPE.text, _ROLE_OF_SCOPE))
+                self._forget(_SCOPE_PLAN)
             elif error.sqlstate == _READ_ONLY:
                 # A fail-over made this server a standby: look for the primary anew.
                 self._retired = True
