@@ -201,8 +201,9 @@ def unscoped(connection: PipelineConnection) -> list[bytes | None]:
     raw.exit_pipeline_mode()
     raw.nonblocking = 0
     result = raw.exec_(b"""
-        SELECT current_user, current_setting('request.jwt.claims', true), current_setting('request.jwt.claim.sub', true),
-            current_setting('rowlock.request_id', true), current_setting('storage.operation', true)
+        SELECT current_user, current_setting('request.jwt.claims', true),
+            current_setting('request.jwt.claim.sub', true), current_setting('rowlock.request_id', true),
+            current_setting('storage.operation', true)
     """)
     return [result.get_value(0, column) for column in range(5)]
 
