@@ -130,7 +130,8 @@ class PipelineConnection:
             self._execute(segment, segment.plan, position, segment.parameters, segment.formats)
             pgconn.pipeline_sync()
             self._flush()
-        except psycopg.Error as error:
+        except Exception as error:
+            # Half a segment may be on its way: whatever the reason, answers could no longer be told apart.
             self._lose(error)
 
     def carries_only(self, segment: Segment) -> bool:
@@ -214,7 +215,7 @@ class PipelineConnection:
             if self._writing:
                 self._flush()
             ended = self._collect()
-        except psycopg.Error as error:
+        except Exception as error:
             self._lose(error)
             return
         if not ended:
@@ -244,10 +245,10 @@ class PipelineConnection:
             segment = self._in_flight[0]
             status = result.status
             if status == ExecStatus.PIPELINE_SYNC:
+                self._answer(segment)
                 self._in_flight.popleft()
                 self.head_since = self._loop.time()
                 ended = True
-                self._answer(segment)
             elif status == ExecStatus.FATAL_ERROR and segment.error is None:
                 segment.error = errors.error_from_result(result, "utf-8")
                 segment.results.append(result)
@@ -284,7 +285,7 @@ class PipelineConnection:
         rows: list[Row] = self._transformer.load_rows(0, result.ntuples, tuple)
         return rows
 
-    def _lose(self, error: psycopg.Error) -> None:
+    def _lose(self, error: Exception) -> None:
         if self.lost:
             return
         self.lost = True
