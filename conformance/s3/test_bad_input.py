@@ -45,7 +45,7 @@ CASES: list[tuple[str, str, str, dict[str, str], bytes, Collection[str]]] = [
      {"NoSuchVersion", "InvalidArgument", "NotImplemented"}),
     ("version-id-delete", "DELETE", "/{0}/k?versionId=no-such-version", {}, b"",
      {"NoSuchVersion", "InvalidArgument", "NotImplemented"}),
-    ("encoding-type", "GET", "/{0}?encoding-type=", {}, b"", {"InvalidArgument"}),
+    ("encoding-type", "GET", "/{0}?encoding-type=base64", {}, b"", {"InvalidArgument"}),
 ]  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_bad_input(
     assert {entry["Name"] for entry in s3.list_buckets(Prefix=held)["Buckets"]} == before
 
 
-@pytest.mark.parametrize("value", ["+1", "-1", "0x1", "1_0", " 1x", "9" * 30, "1, 1"])
+@pytest.mark.parametrize("value", ["+1", "-1", "0x1", "1_0", " 1x", "9" * 30])
 def test_content_length_malformed(s3: Any, raw: RawClient, held: str, value: str) -> None:
     request = raw.sign("PUT", f"/{held}/k", body=b"o").with_headers({"Content-Length": value})
     try:

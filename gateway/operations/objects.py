@@ -195,6 +195,8 @@ async def delete_objects(services: Services, call: Call, asked: DeleteObjectsInp
     outcomes = await objects.delete_objects(
         services.session, call.scope, asked.bucket, list(wanted), list(wanted.values())
     )
+    if DeleteOutcome.DELETED not in outcomes.values():
+        await access.require_listing(services, call, asked.bucket)
     deleted: list[DeletedObject] = []
     for key in wanted:
         code = _DELETE_ERRORS.get(outcomes[key])

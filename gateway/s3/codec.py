@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway.context import Address, BucketAddress, ObjectAddress
 from gateway.errors import StorageError
 from gateway.operations import shapes
-from gateway.s3 import xml
+from gateway.s3 import controls, xml
 from gateway.s3.model import (
     S3_NAMESPACE,
     UNQUOTED_ETAG,
@@ -169,7 +169,9 @@ class OperationCodec:
                 return {payload.field: document.decode("utf-8")}
             except UnicodeDecodeError:
                 raise StorageError("InvalidRequest", "The body is not UTF-8 text.") from None
-        return {payload.field: self._read_document(xml.parse(document, payload.wire_name))}
+        document, has_controls = controls.protect(document)
+        value = self._read_document(xml.parse(document, payload.wire_name))
+        return {payload.field: controls.restore(value) if has_controls else value}
 
     def build(self, fields: Fields) -> Any:
         """The frozen input record."""
