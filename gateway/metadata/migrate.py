@@ -102,7 +102,9 @@ def migrate(url: str, family: str, directory: Path | None = None) -> list[Migrat
             with _explained("the table rowlock.migrations cannot be made"):
                 _query(connection, "create_schema")
                 _query(connection, "create_bookkeeping")
-        for migration in _pending(files, _applied(connection, family)):
+        with _explained("the table rowlock.migrations cannot be read"):
+            applied = _applied(connection, family)
+        for migration in _pending(files, applied):
             with _explained(f"migration {migration.label} failed"):
                 _apply(connection, migration)
             done.append(migration)
@@ -113,8 +115,9 @@ def status(url: str, family: str, directory: Path | None = None) -> Status:
     """What is applied and what is missing; changes nothing. Raises MigrationError as ``migrate`` does."""
     files = migrations(family, directory)
     with _connect(url) as connection:
-        known = _query(connection, "bookkeeping_exists")[0][0]
-        applied = _applied(connection, family) if known else ()
+        with _explained("the table rowlock.migrations cannot be read"):
+            known = _query(connection, "bookkeeping_exists")[0][0]
+            applied = _applied(connection, family) if known else ()
     return Status(family, applied, tuple(_pending(files, applied)))
 
 
