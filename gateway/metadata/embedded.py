@@ -128,6 +128,7 @@ class EmbeddedPostgres:
         self._process: subprocess.Popen[bytes] | None = None
         self._heard = b""
         self._found: Databases | None = None
+        self._has_database = False
 
     @property
     def owner_url(self) -> str:
@@ -182,7 +183,9 @@ class EmbeddedPostgres:
         self._found = _databases(places, passwords)
         self._launch(found, user)
         self._await_ready()
-        self._create_database()
+        if not self._has_database:
+            self._create_database()
+            self._has_database = True
 
     def _launch(self, found: Programs, user: ServerUser | None) -> None:
         parameters = {
