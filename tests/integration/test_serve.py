@@ -228,7 +228,7 @@ def test_sigterm_lets_a_running_request_finish(start: Callable[..., Started]) ->
     answers: list[tuple[int, str]] = []
     request = threading.Thread(target=lambda: answers.append(server.get("/slow")))
     request.start()
-    time.sleep(0.3)
+    wait_until(lambda: "slow request began" in server.errors.read_text())
     server.stop()
     request.join()
     assert server.process.returncode == 0
@@ -240,7 +240,7 @@ def test_sigint_to_the_whole_group_drains_too(start: Callable[..., Started]) -> 
     answers: list[tuple[int, str]] = []
     request = threading.Thread(target=lambda: answers.append(server.get("/slow")))
     request.start()
-    time.sleep(0.3)
+    wait_until(lambda: "slow request began" in server.errors.read_text())
     os.killpg(server.process.pid, signal.SIGHUP)
     os.killpg(server.process.pid, signal.SIGINT)
     err = server.end()
