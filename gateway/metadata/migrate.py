@@ -98,7 +98,9 @@ def migrate(url: str, family: str, directory: Path | None = None) -> list[Migrat
     files = migrations(family, directory)
     done: list[Migration] = []
     with _connect(url) as connection, _locked(connection):
-        if not _query(connection, "bookkeeping_exists")[0][0]:
+        with _explained("the table rowlock.migrations cannot be read"):
+            known = _query(connection, "bookkeeping_exists")[0][0]
+        if not known:
             with _explained("the table rowlock.migrations cannot be made"):
                 _query(connection, "create_schema")
                 _query(connection, "create_bookkeeping")
