@@ -116,10 +116,9 @@ def migrate(url: str, family: str, directory: Path | None = None) -> list[Migrat
 def status(url: str, family: str, directory: Path | None = None) -> Status:
     """What is applied and what is missing; changes nothing. Raises MigrationError as ``migrate`` does."""
     files = migrations(family, directory)
-    with _connect(url) as connection:
-        with _explained("the table rowlock.migrations cannot be read"):
-            known = _query(connection, "bookkeeping_exists")[0][0]
-            applied = _applied(connection, family) if known else ()
+    with _connect(url) as connection, _explained("the table rowlock.migrations cannot be read"):
+        known = _query(connection, "bookkeeping_exists")[0][0]
+        applied = _applied(connection, family) if known else ()
     return Status(family, applied, tuple(_pending(files, applied)))
 
 

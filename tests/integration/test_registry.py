@@ -110,7 +110,9 @@ def test_nobody_else_reads_the_registry(database):
         owner.execute("create role test_stranger")
         try:
             roles = owner.execute(
-                "select rolname from pg_roles where not rolsuper and rolname not in (%s, 'rowlock_gateway') and rolname not like 'pg\\_%%'", [me]
+                "select rolname from pg_roles where not rolsuper "
+                "and rolname not in (%s, 'rowlock_gateway') and rolname not like 'pg\\_%%'",
+                [me],
             ).fetchall()
             assert ("test_stranger",) in roles
             for (role,) in roles:
