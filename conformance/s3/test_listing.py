@@ -120,7 +120,7 @@ def test_listing_encoding_type_unknown(raw: RawClient, many: str, query: str) ->
     assert raw("GET", f"/{many}?{query}&encoding-type=base64").refusal() == (400, "InvalidArgument")
 
 
-@pytest.mark.parametrize("value", ["", "garbage", "%00", "AAAA", "%F0%9F%98%80", "x" * 3000])
+@pytest.mark.parametrize("value", ["garbage", "%00", "AAAA", "%F0%9F%98%80", "x" * 3000])
 def test_ListObjectsV2_continuation_token_invalid(raw: RawClient, many: str, value: str) -> None:
     assert raw("GET", f"/{many}?list-type=2&continuation-token={value}").refusal() in {
         (400, "InvalidArgument"),

@@ -1,6 +1,7 @@
 """PutObject, GetObject, HeadObject, GetObjectAttributes, DeleteObject, DeleteObjects."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -302,8 +303,12 @@ def _facts(record: ObjectRecord, asked: GetObjectInput | HeadObjectInput, *, who
         "storage_class": headers.storage_class,
     }
     # A checksum of all bytes must not go with some of them: clients compare it with what they got.
-    if asked.checksum_mode == "ENABLED" and whole and record.checksum is not None:
-        facts.update(checksums.fields(record.checksum))
+    if asked.checksum_mode == "ENABLED" and record.checksum is not None:
+        if whole:
+            facts.update(checksums.fields(record.checksum))
+        elif asked.part_number is not None and record.part_checksums:
+            value = record.part_checksums[asked.part_number - 1]
+            facts.update(checksums.fields(replace(record.checksum, value=value)))
     return facts
 
 
@@ -313,14 +318,15 @@ def _attribute_parts(asked: GetObjectAttributesInput, record: ObjectRecord) -> G
     count = len(record.part_sizes)
     last = min(marker + limit, count)
     algorithm = record.checksum.algorithm if record.checksum else None
+    values = record.part_checksums or (None,) * count
     parts = tuple(
         ObjectPart(
             part_number=number,
             size=record.part_sizes[number - 1],
-            **checksums.value_field(algorithm, record.part_checksums[number - 1]),
+            **checksums.value_field(algorithm, values[number - 1]),
         )
         for number in range(marker + 1, last + 1)
-    ) if record.part_checksums else ()  # fmt: skip
+    )
     return GetObjectAttributesParts(
         total_parts_count=count,
         part_number_marker=marker,
