@@ -14,10 +14,10 @@ from gateway.errors import StorageError
 from gateway.operations import shapes
 from gateway.s3 import controls, xml
 from gateway.s3.model import (
-    S3_NAMESPACE,
-    UNQUOTED_ETAG,
     EMPTY_IS_MALFORMED,
     NOT_ENCODED_AT_ROOT,
+    S3_NAMESPACE,
+    UNQUOTED_ETAG,
     URL_ENCODED,
     Body,
     Kind,
