@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -44,8 +45,8 @@ def wait_until(condition: Callable[[], Any], seconds: float = 30.0, what: str = 
 
 
 def free_port() -> int:
-    """A port of 9700-9799 nobody listens on."""
-    for port in range(9710, 9800):
+    """A port of 9710-9799 nobody listens on. A random one: the server of a neighbour may be down just now."""
+    for port in random.sample(range(9710, 9800), 90):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
@@ -221,9 +222,9 @@ class Server:
                 for fields in map(str.split, Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:])
                 if fields[1] == wanted and fields[3] == "0A"
             }
-            for entry in os.scandir(f"/proc/{pid}/fd"):
+            for name in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
-                    if os.readlink(entry.path)[8:-1] in inodes:
+                    if os.readlink(f"/proc/{pid}/fd/{name}")[8:-1] in inodes:
                         return True
         return False
 
