@@ -91,10 +91,10 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         content=received.content,
         checksum=checksum,
     )
-    await failpoint_async("put.before_commit")
     async with upload.discard_on_refusal(
         services, received.backend, *((received.blob_id,) if received.blob_id else ())
     ):
+        await failpoint_async("put.before_commit")
         await objects.put_object(services.session, call.scope, new, condition)
     await failpoint_async("put.after_commit")
     return PutObjectOutput(etag=received.etag, **checksums.fields(checksum))
@@ -173,6 +173,7 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
     condition = write_condition(asked.if_match, None, any_match=True) or NO_WRITE_CONDITION
     await failpoint_async("del.before_commit")
     await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
+    await failpoint_async("del.after_commit")
     return DeleteObjectOutput()
 
 
@@ -193,6 +194,7 @@ async def delete_objects(services: Services, call: Call, asked: DeleteObjectsInp
             errors.append(S3Error(key=entry.key, code="KeyTooLongError", message="Your key is too long"))
         else:
             wanted[entry.key] = entry.etag.strip('"') if entry.etag else None
+    await failpoint_async("del.before_commit")
     outcomes = await objects.delete_objects(
         services.session, call.scope, asked.bucket, list(wanted), list(wanted.values())
     )

@@ -4,6 +4,8 @@ SELECT
     set_config('search_path', 'pg_catalog, storage, public, extensions, pg_temp', true),
     set_config('statement_timeout', %(statement_timeout)s::text, true),
     set_config('lock_timeout', %(lock_timeout)s::text, true),
+    -- 200 means durable, whatever a database or role was given for a default; stricter levels stay
+    set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true),
     set_config('request.jwt.claims', %(claims_json)s::text, true),
     set_config('request.jwt.claim.sub', %(subject)s::text, true),
     set_config('request.jwt.claim.role', %(role)s::text, true),
