@@ -214,6 +214,7 @@ def _explained(what: str) -> Iterator[None]:
 
 def _reason(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return f"this role may not ({' '.join(str(error.diag.message_primary).split())}): use the database's owner"
+        advice = error.diag.message_hint or "use the database's owner"
+        return f"this role may not ({' '.join(str(error.diag.message_primary).split())}): {advice}"
     text = error.diag.message_primary or str(error)
     return " ".join(text.split())

@@ -1,42 +1,50 @@
-"""How commands reach the database: given, running, or started for a while."""
+"""``rowlock db psql`` and ``rowlock db url``: the comfortable ways into the embedded Postgres."""
 
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from gateway.commands.config import load_settings
-from gateway.commands.database import connect_urls
+from gateway.commands import database as command
+from gateway.errors import StartupError
 from gateway.metadata.directory import DataDirectory
-from gateway.metadata.embedded import Databases, EmbeddedPostgres, locate_running
+from gateway.metadata.embedded import EmbeddedPostgres
+from tests.fix_postgres import FAST_SETTINGS
 
 
-def answers(databases: Databases) -> bool:
-    with psycopg.connect(databases.owner_url) as connection:
-        return connection.execute("select 1").fetchone() == (1,)
-
-
-def test_given_url_is_used(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://example/d")
-    with connect_urls(load_settings(data_dir=directory)) as databases:
-        assert databases == Databases("postgresql://example/d", "postgresql://example/d")
-
-
-def test_running_server_is_used_and_left_running(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+@pytest.fixture(autouse=True)
+def no_database_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    with DataDirectory.hold(directory) as held, EmbeddedPostgres(held, connections=10) as server:
-        with connect_urls(load_settings(data_dir=directory)) as databases:
-            assert databases == server.databases
-            assert answers(databases)
-        assert locate_running(directory) == server.databases
 
 
-def test_stopped_server_is_started_for_a_while(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    with DataDirectory.hold(directory) as held, EmbeddedPostgres(held, connections=10):
-        pass
-    with connect_urls(load_settings(data_dir=directory)) as databases:
-        assert answers(databases)
-    assert locate_running(directory) is None
-    with DataDirectory.hold(directory):
-        pass
+def test_psql_and_url_of_the_embedded_server(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with DataDirectory.hold(directory) as held, EmbeddedPostgres(held, settings=FAST_SETTINGS):
+        arguments = ("-At", "-v", "ON_ERROR_STOP=1", "-c")
+        assert command.open_psql(*arguments, "select current_user, current_database()", data_dir=directory) == 0
+        assert capfd.readouterr().out == "postgres|rowlock\n"
+        assert command.open_psql(*arguments, "select from nowhere", data_dir=directory) == 1
+        capfd.readouterr()
+
+        assert command.print_url(data_dir=directory) == 0
+        with psycopg.connect(capfd.readouterr().out.strip()) as connection:
+            assert connection.execute("select current_database()").fetchone() == ("rowlock",)
+    with pytest.raises(StartupError, match="no embedded Postgres is running"):
+        command.print_url(data_dir=directory)
+    # and a server that does not run is started for as long as psql runs
+    assert command.open_psql(*arguments, "select 1", data_dir=directory) == 0
+    assert capfd.readouterr().out == "1\n"
+
+
+def test_psql_of_a_directory_without_a_database(directory: Path) -> None:
+    with pytest.raises(StartupError, match="there is no database in"):
+        command.open_psql(data_dir=directory)
+
+
+def test_given_database_is_the_one_opened(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:word@db.invalid/x")
+    assert command.print_url() == 0
+    assert capfd.readouterr().out == "postgresql://somebody:word@db.invalid/x\n"
+    assert command.open_psql("-c", "select 1") == 2
+    said = capfd.readouterr().err
+    assert "db.invalid" in said
+    assert "word" not in said
