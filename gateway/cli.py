@@ -33,7 +33,7 @@ app = App(name="rowlock", version=__version__, help=ROWLOCK)
 app.command("gateway.commands.serve:serve", name="serve", help=SERVE)
 app.command("gateway.commands.config:config", name="config", help=CONFIG)
 app.command("gateway.commands.keys:app", name="keys", help="Create, list and revoke access keys.")
-app.command("gateway.commands.database:app", name="db", help="Show or update the schema of the database.")
+app.command("gateway.commands.database:app", name="db", help="Open the database with psql; show or update its schema.")
 app.command("gateway.commands.doctor:doctor", name="doctor", help="Check this installation and say what is wrong.")
 app.command("gateway.commands.fsck:fsck", name="fsck", help="Prove that rows and bytes agree, in both directions.")
 

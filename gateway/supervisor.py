@@ -31,7 +31,7 @@ INSTANT_SECONDS: Final = 5.0
 INSTANT_DEATHS: Final = 6
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 KILL_AFTER_DRAIN_SECONDS: Final = 5.0
-POSTGRES_RESTARTS: Final = 5
+POSTGRES_RESTARTS: Final = 10
 POSTGRES_WINDOW_SECONDS: Final = 60.0
 PR_SET_PDEATHSIG: Final = 1
 
@@ -226,15 +226,28 @@ class Supervisor:
         alive = self._embedded.supervisor_alive()
         for event in self._embedded.read_events():
             log.warning("embedded Postgres", happened=event)
-        if alive:
-            return
-        now = time.monotonic()
-        self._postgres_restarts = [when for when in self._postgres_restarts if now - when < POSTGRES_WINDOW_SECONDS]
-        if len(self._postgres_restarts) >= POSTGRES_RESTARTS:
-            raise StartupError("the embedded Postgres does not stay up: see `rowlock doctor`")
-        self._postgres_restarts.append(now)
-        self._embedded.start()
-        log.warning("embedded Postgres", happened="started again")
+        if not alive:
+            self._restart_postgres()
+
+    def _restart_postgres(self) -> None:
+        """Start it again, and again if that start is cut too, within a budget."""
+        reason = "it died too often"
+        while not self._asked:
+            now = time.monotonic()
+            self._postgres_restarts = [when for when in self._postgres_restarts if now - when < POSTGRES_WINDOW_SECONDS]
+            if len(self._postgres_restarts) >= POSTGRES_RESTARTS:
+                raise StartupError(f"the embedded Postgres does not stay up ({reason}): see `rowlock doctor`")
+            self._postgres_restarts.append(now)
+            try:
+                assert self._embedded is not None  # noqa: S101 - for the type checker: the caller looked
+                self._embedded.start()
+            except StartupError as error:
+                reason = str(error)
+                log.warning("embedded Postgres", happened="start failed", reason=reason)
+                time.sleep(min(0.05 * 2 ** len(self._postgres_restarts), 1.0))
+            else:
+                log.warning("embedded Postgres", happened="started again")
+                return
 
     def _stop(self) -> None:
         """SIGTERM, the drain, then SIGKILL; Postgres goes last, when the caller closes it."""

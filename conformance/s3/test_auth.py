@@ -1,5 +1,7 @@
 """Who may come in: SigV4 in the Authorization header, and everything that is not quite that."""
 
+import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +32,6 @@ def held(s3: Any, bucket: str) -> str:
         ("PUT", "/{0}/new"),
         ("DELETE", "/{0}/k"),
         ("DELETE", "/{0}"),
-        ("POST", "/{0}?delete"),
         ("POST", "/{0}/k?uploads"),
         ("GET", "/{0}?acl"),
         ("GET", "/{0}?uploads"),
@@ -41,6 +42,14 @@ def test_anonymous_is_denied(s3: Any, raw: RawClient, held: str, method: str, ad
     assert raw.anonymous(method, address.format(held), body=body).refusal() == (403, "AccessDenied")
     assert keys_of(s3, held) == ["k"]
     assert read(s3, held, "k") == b"v"
+
+
+def test_anonymous_DeleteObjects_is_denied(s3: Any, raw: RawClient, held: str) -> None:
+    body = b"<Delete><Object><Key>k</Key></Object></Delete>"
+    digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+    answer = raw.anonymous("POST", f"/{held}?delete", (("Content-MD5", digest),), body=body)
+    assert answer.refusal() == (403, "AccessDenied")
+    assert keys_of(s3, held) == ["k"]
 
 
 def test_anonymous_HEAD_is_denied_without_body(raw: RawClient, held: str) -> None:
@@ -139,7 +148,8 @@ def test_authorization_of_other_scheme(raw: RawClient, held: str, scheme: str) -
     )
     assert answer.status in {400, 401, 403, 501}
     assert answer.code in {
-        "InvalidRequest", "InvalidArgument", "AuthorizationHeaderMalformed", "AccessDenied", "NotImplemented", "InvalidToken",
+        "InvalidRequest", "InvalidArgument", "AuthorizationHeaderMalformed", "AccessDenied", "NotImplemented",
+        "InvalidToken",
     }  # fmt: skip
 
 

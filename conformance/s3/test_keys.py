@@ -77,8 +77,8 @@ def test_PutObject_odd_keys_do_not_collide(s3: Any, bucket: str) -> None:
     assert keys_of(s3, bucket) == sorted(ODD_KEYS)
     for key in ODD_KEYS:
         assert read(s3, bucket, key) == key.encode()
-    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in ODD_KEYS]})
-    assert {entry["Key"] for entry in answer["Deleted"]} == set(ODD_KEYS)
+    # Quiet, because boto3's XML parser cannot read an answer that names keys with control characters, AWS's included.
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in ODD_KEYS], "Quiet": True})
     assert keys_of(s3, bucket) == []
 
 

@@ -1,8 +1,8 @@
 """What every HTTP edge owes, as checks that need no credentials.
 
 Each check is a function of a :class:`Target`. ``test_wire.py`` runs them against ``ROWLOCK_ENDPOINT``,
-``tests/integration/test_edge.py`` against small apps behind hypercorn and uvicorn. An unsigned PUT must be refused
-with 403 before its body is read.
+``tests/integration/test_edge.py`` against small apps behind hypercorn and uvicorn. A PUT that is not
+signed by a known key must be refused with 403 before its body is read.
 """
 
 import contextlib
@@ -17,7 +17,13 @@ CHECKS: Final[list[Check]] = []
 # Those that hold on any server behind the drain guard; the others need our own connection class.
 PORTABLE: Final[list[Check]] = []
 
-KEY: Final = "/rowlock-wire-check/key"
+# Signed with a key nobody has: refused by every S3 server at once, whether the bucket exists or not.
+KEY: Final = (
+    "/rowlock-wire-check/key?X-Amz-Algorithm=AWS4-HMAC-SHA256"
+    f"&X-Amz-Credential=NOSUCHKEY%2F{time.strftime('%Y%m%d', time.gmtime())}%2Fus-east-1%2Fs3%2Faws4_request"
+    f"&X-Amz-Date={time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}&X-Amz-Expires=86400"
+    f"&X-Amz-SignedHeaders=host&X-Amz-Signature={'0' * 64}"
+)
 PIECE: Final = b"x" * 65536
 LINGER_SECONDS: Final = 2.0
 

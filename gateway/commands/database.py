@@ -1,15 +1,22 @@
-"""How commands reach the database, and ``rowlock db``: what schema it has, and bringing it up to date."""
+"""How commands reach the database, and ``rowlock db``: its schema, bringing that up to date, and a way in with psql."""
 
+import os
+import shutil
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+from urllib.parse import quote, urlencode
 
-from cyclopts import App
+from cyclopts import App, Parameter
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from gateway.commands.config import load_settings
 from gateway.config import Settings
 from gateway.errors import StartupError
+from gateway.metadata import programs
 from gateway.metadata.directory import DataDirectory
 from gateway.metadata.embedded import Databases, locate_running
 from gateway.metadata.migrate import migrate, status
@@ -18,7 +25,7 @@ from gateway.tenants.control import PostgresControlDatabase
 
 FAMILIES: Final = ("tenant", "control")
 
-app = App(name="db", help="Show the schema of the database, or bring it up to date.")
+app = App(name="db", help="Open the database with psql, show its schema, or bring it up to date.")
 
 
 @contextmanager
@@ -87,3 +94,73 @@ def apply(*, data_dir: Path | None = None) -> int:
             for migration in migrate(databases.owner_url, family):
                 print(f"applied {migration.label}")
     return 0
+
+
+@app.command(name="psql")
+def open_psql(
+    *arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)], data_dir: Path | None = None
+) -> int:
+    """Open the database with psql, as its owner; psql's own arguments may follow.
+
+    With the embedded Postgres that is the superuser, on whom no policy is binding. Where no server runs, Postgres is
+    started for as long as psql runs. Try `rowlock db psql -c "select * from storage.buckets"`, and
+    `rowlock db psql < rules.sql`.
+
+    Parameters
+    ----------
+    data_dir
+        Directory of the embedded Postgres.
+    """
+    settings = load_settings(data_dir=data_dir)
+    program = _find_psql(settings)
+    with connect_urls(settings) as databases:
+        place = conninfo_to_dict(databases.owner_url)
+        # The password goes by the environment: arguments are for every user of the machine to see.
+        password = place.pop("password", None)
+        secret = {} if password is None else {"PGPASSWORD": str(password)}
+        # Ctrl-C is for psql: it ends a query there, and must not end us and the server under it.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return subprocess.run(  # noqa: S603 - psql, with the arguments of the person who typed them
+                [program, f"--dbname={make_conninfo('', **place)}", *arguments],
+                env={**os.environ, **secret},
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                check=False,
+            ).returncode
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+@app.command(name="url")
+def print_url(*, data_dir: Path | None = None) -> int:
+    """Print the URL of the database, for tools other than psql. It holds the owner's password.
+
+    Parameters
+    ----------
+    data_dir
+        Directory of the embedded Postgres; it must be running.
+    """
+    settings = load_settings(data_dir=data_dir)
+    if settings.database_url is not None:
+        print(settings.database_url.get_secret_value())
+        return 0
+    running = locate_running(settings.data_dir)
+    if running is None:
+        raise StartupError(f"no embedded Postgres is running in {settings.data_dir}: start `rowlock serve`")
+    place = {name: str(value) for name, value in conninfo_to_dict(running.owner_url).items()}
+    login = f"{quote(place['user'], safe='')}:{quote(place['password'], safe='')}"
+    query = urlencode({"host": place["host"], "port": place["port"]}, quote_via=quote, safe="/")
+    print(f"postgresql://{login}@/{quote(place['dbname'], safe='')}?{query}")
+    return 0
+
+
+def _find_psql(settings: Settings) -> str:
+    """The psql beside the embedded server's programs, else the machine's. Raises StartupError."""
+    with suppress(StartupError):
+        beside = programs.find(settings.postgres_bin, None).directory / "psql"
+        if beside.is_file():
+            return str(beside)
+    found = shutil.which("psql")
+    if found is None:
+        raise StartupError("there is no psql on this machine: give another client what `rowlock db url` prints")
+    return found

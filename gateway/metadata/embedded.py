@@ -10,20 +10,14 @@ Postgres refuses to.
 
 import json
 import os
-import pwd
-import secrets
 import select
-import shutil
 import socket
-import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -34,22 +28,27 @@ from psycopg import conninfo, sql
 from gateway import statements
 from gateway.errors import StartupError
 from gateway.metadata import postmaster, programs
-from gateway.metadata.directory import DataDirectory, sync_directory, write_private
+from gateway.metadata.cluster import (
+    OWNER_ROLE,
+    SOCKET_NAME,
+    Places,
+    major_of,
+    make_cluster,
+    make_passwords,
+    own,
+    places_of,
+    read_passwords,
+    server_user,
+)
+from gateway.metadata.directory import DataDirectory
 from gateway.metadata.programs import Programs, ServerUser
 
-OWNER_ROLE: Final = "postgres"
 GATEWAY_ROLE: Final = "rowlock_gateway"
 DATABASE: Final = "rowlock"
-SOCKET_NAME: Final = ".s.PGSQL.5432"
-SOCKET_PATH_BYTES: Final = 100  # sun_path holds 107; some tools add a suffix
 START_SECONDS: Final = 300.0  # crash recovery may replay a lot of WAL
 STOP_SECONDS: Final = postmaster.GIVE_UP_AFTER_SECONDS + 5.0
 SPARE_CONNECTIONS: Final = 20
-INITDB_PREFIX: Final = ".initdb-"
 
-_HBA: Final = (
-    "# Written by rowlock: Unix socket only.\nlocal all all scram-sha-256\nlocal replication all scram-sha-256\n"
-)
 _SETTINGS: Final = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -79,47 +78,9 @@ class Databases:
     gateway_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where the parts of the server are, below one data directory."""
-
-    root: Path
-
-    @property
-    def cluster(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def passwords(self) -> Path:
-        return self.root / "passwords.json"
-
-    @property
-    def log(self) -> Path:
-        return self.root / "server.log"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / "server.lock"
-
-    @property
-    def sockets(self) -> Path:
-        """Inside the data directory; a path too long for a socket falls back to a short one of this directory's own."""
-        inside = self.root / "socket"
-        if len(os.fsencode(inside / SOCKET_NAME)) <= SOCKET_PATH_BYTES:
-            return inside
-        digest = sha256(os.fsencode(self.root.resolve())).hexdigest()[:20]
-        runtime = os.environ.get("XDG_RUNTIME_DIR", "") if os.geteuid() != 0 else ""
-        parent = runtime if runtime and len(os.fsencode(runtime)) < 50 and os.path.isdir(runtime) else "/tmp"  # noqa: S108 - checked in _own
-        return Path(parent) / f"rowlock-{digest}"
-
-
-def _places(data_dir: Path) -> _Places:
-    return _Places(data_dir.absolute() / "postgres")
-
-
 def log_path(data_dir: Path) -> Path:
     """The server's log, for ``rowlock doctor``."""
-    return _places(data_dir).log
+    return places_of(data_dir).log
 
 
 def locate_running(data_dir: Path) -> Databases | None:
@@ -127,7 +88,7 @@ def locate_running(data_dir: Path) -> Databases | None:
 
     Raises StartupError when it runs but this user may not read its passwords.
     """
-    places = _places(data_dir)
+    places = places_of(data_dir)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(places.sockets / SOCKET_NAME))
@@ -135,7 +96,7 @@ def locate_running(data_dir: Path) -> Databases | None:
             raise StartupError(f"the server in {data_dir} belongs to another user") from error
         except OSError:
             return None
-    passwords = _read_passwords(places)
+    passwords = read_passwords(places)
     return None if passwords is None else _databases(places, passwords)
 
 
@@ -155,7 +116,7 @@ class EmbeddedPostgres:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self._data_dir: Final = directory.path
-        self._places: Final = _places(directory.path)
+        self._places: Final = places_of(directory.path)
         self._postgres_bin: Final = postgres_bin
         self._postgres_user: Final = postgres_user
         self._settings: Final = {
@@ -167,6 +128,7 @@ class EmbeddedPostgres:
         self._process: subprocess.Popen[bytes] | None = None
         self._heard = b""
         self._found: Databases | None = None
+        self._has_database = False
 
     @property
     def owner_url(self) -> str:
@@ -209,19 +171,21 @@ class EmbeddedPostgres:
             places.root.mkdir(mode=0o711, exist_ok=True)
         except OSError as error:
             raise StartupError(f"cannot use {places.root}: {(error.strerror or str(error)).lower()}") from error
-        user = _server_user(self._data_dir, places, self._postgres_user)
-        found = programs.reachable(programs.find(self._postgres_bin, _major(places)), user, places.root / "programs")
-        passwords = _read_passwords(places)
+        user = server_user(self._data_dir, places, self._postgres_user)
+        found = programs.reachable(programs.find(self._postgres_bin, major_of(places)), user, places.root / "programs")
+        passwords = read_passwords(places)
         if not places.cluster.exists():
-            passwords = passwords or _make_passwords(places)
-            _initdb(places, found, user, passwords["owner"])
+            passwords = passwords or make_passwords(places)
+            make_cluster(places, found, user, passwords["owner"])
         if passwords is None:
             raise StartupError(f"{places.passwords} is missing: put it back from a backup, the database needs it")
-        _own(places.sockets, user)
+        own(places.sockets, user)
         self._found = _databases(places, passwords)
         self._launch(found, user)
         self._await_ready()
-        self._create_database()
+        if not self._has_database:
+            self._create_database()
+            self._has_database = True
 
     def _launch(self, found: Programs, user: ServerUser | None) -> None:
         parameters = {
@@ -354,126 +318,13 @@ def _close(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def _databases(places: _Places, passwords: Mapping[str, str]) -> Databases:
+def _databases(places: Places, passwords: Mapping[str, str]) -> Databases:
     def url(role: str, password: str) -> str:
         return conninfo.make_conninfo(
             host=str(places.sockets), port=5432, dbname=DATABASE, user=role, password=password, connect_timeout=10
         )
 
     return Databases(url(OWNER_ROLE, passwords["owner"]), url(GATEWAY_ROLE, passwords["gateway"]))
-
-
-def _read_passwords(places: _Places) -> dict[str, str] | None:
-    try:
-        content = json.loads(places.passwords.read_text("utf-8"))
-        return {"owner": str(content["owner"]), "gateway": str(content["gateway"])}
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise StartupError(f"{places.passwords} belongs to another user") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StartupError(f"{places.passwords} cannot be read: put it back from a backup") from error
-
-
-def _make_passwords(places: _Places) -> dict[str, str]:
-    passwords = {"owner": secrets.token_urlsafe(32), "gateway": secrets.token_urlsafe(32)}
-    write_private(places.passwords, json.dumps(passwords) + "\n")
-    return passwords
-
-
-def _major(places: _Places) -> int | None:
-    try:
-        text = (places.cluster / "PG_VERSION").read_text("ascii").strip()
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise StartupError(f"{places.cluster} belongs to another user") from error
-    return int(text.partition(".")[0]) if text[:1].isdigit() else None
-
-
-def _server_user(data_dir: Path, places: _Places, chosen: str | None) -> ServerUser | None:
-    """Whom the server runs as: ourselves, or when we are root the cluster's owner, the data directory's, or nobody."""
-    if os.geteuid() != 0:
-        if chosen is not None and chosen != pwd.getpwuid(os.geteuid()).pw_name:
-            raise StartupError("ROWLOCK_POSTGRES_USER needs a start as root")
-        return None
-    try:
-        if places.cluster.exists() and places.cluster.stat().st_uid != 0:
-            entry = pwd.getpwuid(places.cluster.stat().st_uid)
-        elif chosen is not None:
-            entry = pwd.getpwnam(chosen)
-        elif data_dir.stat().st_uid != 0:
-            entry = pwd.getpwuid(data_dir.stat().st_uid)
-        else:
-            entry = pwd.getpwnam("nobody")
-    except KeyError as error:
-        wanted = chosen or "nobody, or the owner of the data directory,"
-        raise StartupError(f"Postgres does not run as root and the system user {wanted} does not exist") from error
-    if entry.pw_uid == 0:
-        raise StartupError("Postgres does not run as root: set ROWLOCK_POSTGRES_USER to another user")
-    return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
-
-
-def _own(directory: Path, user: ServerUser | None) -> None:
-    """Make a 0700 directory of the server's user; refuse one in a shared place that somebody else made."""
-    uid = os.geteuid() if user is None else user.uid
-    with suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-        if user is not None:
-            os.chown(directory, user.uid, user.gid)
-    status = directory.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or status.st_mode & 0o077:
-        raise StartupError(f"{directory} must be a directory of mode 0700 that belongs to uid {uid}: remove it")
-
-
-def _initdb(places: _Places, found: Programs, user: ServerUser | None, password: str) -> None:
-    """Make the cluster under a temporary name, then rename it: a killed first start leaves nothing half-made."""
-    for leftover in places.root.glob(INITDB_PREFIX + "*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(dir=places.root, prefix=INITDB_PREFIX))
-    reader, writer = os.pipe()
-    directory = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        target = str(temporary)
-        if user is not None:
-            os.chown(temporary, user.uid, user.gid)
-            os.fchown(reader, user.uid, user.gid)  # /dev/stdin is opened anew, by that user
-            if sys.platform.startswith("linux"):
-                target = f"/proc/self/fd/{directory}"  # a way in where the path itself is closed to that user
-        os.write(writer, password.encode("ascii") + b"\n")
-        os.close(writer)
-        writer = -1
-        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if found.major >= 17 else ()
-        done = subprocess.run(  # noqa: S603 - fixed arguments
-            [
-                found.directory / "initdb", "-D", target, "-U", OWNER_ROLE, "--pwfile=/dev/stdin", "-k", "-E", "UTF8",
-                "--auth-local=scram-sha-256", "--auth-host=reject", "--locale=C", *locale,
-            ],
-            stdin=reader,
-            capture_output=True,
-            pass_fds=(directory,),
-            env=programs.ENVIRONMENT,
-            cwd="/",
-            user=None if user is None else user.uid,
-            group=None if user is None else user.gid,
-            extra_groups=None if user is None else [],
-            umask=0o077,
-            check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-            reason = next((line for line in lines if "error:" in line or "FATAL:" in line), lines[0])
-            raise StartupError(f"the database could not be made: {reason.strip()}")
-        (temporary / "pg_hba.conf").write_text(_HBA, "utf-8")
-        temporary.rename(places.cluster)
-        sync_directory(places.root)
-    except OSError as error:
-        raise StartupError(f"the database could not be made: {(error.strerror or str(error)).lower()}") from error
-    finally:
-        for descriptor in (reader, writer, directory):
-            if descriptor >= 0:
-                os.close(descriptor)
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _memory_bytes() -> int:

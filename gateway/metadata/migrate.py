@@ -98,11 +98,15 @@ def migrate(url: str, family: str, directory: Path | None = None) -> list[Migrat
     files = migrations(family, directory)
     done: list[Migration] = []
     with _connect(url) as connection, _locked(connection):
-        if not _query(connection, "bookkeeping_exists")[0][0]:
+        with _explained("the table rowlock.migrations cannot be read"):
+            known = _query(connection, "bookkeeping_exists")[0][0]
+        if not known:
             with _explained("the table rowlock.migrations cannot be made"):
                 _query(connection, "create_schema")
                 _query(connection, "create_bookkeeping")
-        for migration in _pending(files, _applied(connection, family)):
+        with _explained("the table rowlock.migrations cannot be read"):
+            applied = _applied(connection, family)
+        for migration in _pending(files, applied):
             with _explained(f"migration {migration.label} failed"):
                 _apply(connection, migration)
             done.append(migration)
@@ -112,7 +116,7 @@ def migrate(url: str, family: str, directory: Path | None = None) -> list[Migrat
 def status(url: str, family: str, directory: Path | None = None) -> Status:
     """What is applied and what is missing; changes nothing. Raises MigrationError as ``migrate`` does."""
     files = migrations(family, directory)
-    with _connect(url) as connection:
+    with _connect(url) as connection, _explained("the table rowlock.migrations cannot be read"):
         known = _query(connection, "bookkeeping_exists")[0][0]
         applied = _applied(connection, family) if known else ()
     return Status(family, applied, tuple(_pending(files, applied)))
@@ -210,6 +214,7 @@ def _explained(what: str) -> Iterator[None]:
 
 def _reason(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return f"this role may not ({' '.join(str(error.diag.message_primary).split())}): use the database's owner"
+        advice = error.diag.message_hint or "use the database's owner"
+        return f"this role may not ({' '.join(str(error.diag.message_primary).split())}): {advice}"
     text = error.diag.message_primary or str(error)
     return " ".join(text.split())

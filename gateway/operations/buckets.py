@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.context import Call
+from gateway.context import ANONYMOUS_ROLE, Call
 from gateway.errors import StorageError
 from gateway.metadata import buckets, keyspace
 from gateway.metadata.buckets import DuplicateRow
@@ -45,6 +45,8 @@ async def list_buckets(services: Services, call: Call, asked: ListBucketsInput) 
     keys = keyspace.within(asked.prefix or "", lower=keyspace.after(last) if last else "")
     found = await buckets.list_buckets(services.session, call.scope, keys, limit + 1)
     page = found[:limit]
+    if not found and call.principal.role == ANONYMOUS_ROLE:
+        raise StorageError("AccessDenied")
     # The region and the token belong to the paged form of the request; older clients do not expect them.
     paged = asked.max_buckets is not None or asked.continuation_token is not None
     return ListBucketsOutput(

@@ -12,8 +12,10 @@ from typing import Any, Final
 from gateway.context import Address, BucketAddress, ObjectAddress
 from gateway.errors import StorageError
 from gateway.operations import shapes
-from gateway.s3 import xml
+from gateway.s3 import controls, xml
 from gateway.s3.model import (
+    EMPTY_IS_MALFORMED,
+    NOT_ENCODED_AT_ROOT,
     S3_NAMESPACE,
     UNQUOTED_ETAG,
     URL_ENCODED,
@@ -161,6 +163,8 @@ class OperationCodec:
         if payload is None:
             return {}
         if not document.strip():
+            if self.model.name in EMPTY_IS_MALFORMED:
+                raise StorageError("MalformedXML")
             if payload.required:
                 raise StorageError("MissingRequestBodyError")
             return {}
@@ -169,7 +173,9 @@ class OperationCodec:
                 return {payload.field: document.decode("utf-8")}
             except UnicodeDecodeError:
                 raise StorageError("InvalidRequest", "The body is not UTF-8 text.") from None
-        return {payload.field: self._read_document(xml.parse(document, payload.wire_name))}
+        document, has_controls = controls.protect(document)
+        value = self._read_document(xml.parse(document, payload.wire_name))
+        return {payload.field: controls.restore(value) if has_controls else value}
 
     def build(self, fields: Fields) -> Any:
         """The frozen input record."""
@@ -274,7 +280,10 @@ def _document_writers(model: OperationModel) -> tuple[Writer | None, Writer | No
         return None, None
     write = xml.document_writer(model.root, members, quote_etag=model.name not in UNQUOTED_ETAG)
     encoded = URL_ENCODED.get(model.name)
-    return write, xml.document_writer(model.root, members, url_encoded=encoded) if encoded else None
+    if encoded is None:
+        return write, None
+    plain = NOT_ENCODED_AT_ROOT.get(model.name, frozenset())
+    return write, xml.document_writer(model.root, members, url_encoded=encoded, plain=plain)
 
 
 def _payload_writer(payload: Member) -> Writer:

@@ -89,11 +89,11 @@ def parse_copy_source(value: bytes) -> CopySource:
         raise _bad_copy_source()
     # Some SDKs encode the slash between bucket and key as well.
     if not slash:
-        bucket, slash_text, key = percent_decode(path).partition("/")
+        bucket, slash_text, key = percent_decode(path).removeprefix("/").partition("/")
         if not slash_text:
             raise _bad_copy_source()
     else:
-        bucket, key = percent_decode(raw_bucket), percent_decode(raw_key)
+        bucket, key = percent_decode(raw_bucket).removeprefix("/"), percent_decode(raw_key)
     if not key or (mark and not version):
         raise _bad_copy_source()
     validate_bucket_name(bucket, creating=False)

@@ -266,7 +266,8 @@ def open_body(
 ) -> BodyStream:
     """The body of an authenticated request. Nothing is read yet.
 
-    ``max_bytes`` bounds the decoded content. ``length_required`` refuses a request that announces no body at all.
+    ``max_bytes`` bounds the decoded content. ``length_required`` refuses a request that announces no body at all; a
+    plain chunked one may be of any length.
 
     Raises StorageError: MissingContentLength, EntityTooLarge, InvalidDigest (Content-MD5), InvalidRequest (checksum
     headers), InvalidArgument (x-amz-decoded-content-length), and what the payload's decoder refuses.

@@ -16,9 +16,6 @@ SELECT rowlock.record_part(
     %(backend)s::text, %(blob_id)s::text, %(size_bytes)s::bigint, %(etag)s::text,
     %(checksum_algorithm)s::text, %(checksum_value)s::text, %(owner_id)s::text);
 
--- name: is_recorded_part
-SELECT rowlock.is_recorded_part(%(upload_id)s::text, %(blob_id)s::text);
-
 -- name: list_parts
 -- The upload, probed as the caller, and a page of its parts; one row without a part where there is none.
 SELECT upload.backend, upload.checksum_algorithm, upload.checksum_type,

@@ -1,11 +1,15 @@
 -- name: set_scope
 -- The scope of a transaction (DESIGN §4): everything is transaction-local, so nothing outlives it on a shared connection.
--- One number instead of fourteen columns: what was set is not sent back. Functions are named in full, because this
+-- One number instead of fifteen columns: what was set is not sent back. Functions are named in full, because this
 -- statement is parsed before search_path is.
 SELECT pg_catalog.num_nulls(
     pg_catalog.set_config('search_path', 'pg_catalog, storage, public, extensions, pg_temp', true),
     pg_catalog.set_config('statement_timeout', %(statement_timeout)s::text, true),
     pg_catalog.set_config('lock_timeout', %(lock_timeout)s::text, true),
+    -- 200 means durable, whatever a database or role was given for a default; stricter levels stay
+    pg_catalog.set_config(
+        'synchronous_commit',
+        pg_catalog.replace(pg_catalog.current_setting('synchronous_commit'), 'off', 'on'), true),
     pg_catalog.set_config('request.jwt.claims', %(claims_json)s::text, true),
     pg_catalog.set_config('request.jwt.claim.sub', %(subject)s::text, true),
     pg_catalog.set_config('request.jwt.claim.role', %(role)s::text, true),

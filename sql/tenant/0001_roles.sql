@@ -7,14 +7,16 @@
 
 DO $$
 DECLARE
-    may_bypass boolean := (SELECT rolsuper OR rolbypassrls FROM pg_catalog.pg_roles WHERE rolname = current_user);
+    me pg_catalog.pg_roles := (SELECT r FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user);
+    -- Since Postgres 16 who creates a role is a member of it that may not become it: membership alone says nothing.
+    may_become text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
     wanted text;
 BEGIN
     FOREACH wanted IN ARRAY ARRAY['anon', 'authenticated', 'service_role', 'rowlock_engine', 'rowlock_gateway'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);
-                IF may_bypass AND wanted IN ('service_role', 'rowlock_engine') THEN
+                IF (me.rolsuper OR me.rolbypassrls) AND wanted IN ('service_role', 'rowlock_engine') THEN
                     EXECUTE format('ALTER ROLE %I BYPASSRLS', wanted);
                 END IF;
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -26,14 +28,17 @@ BEGIN
     -- Only what is missing is granted: a concurrent GRANT of the same membership fails with "tuple concurrently updated".
     PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('rowlock roles', 0));
     FOREACH wanted IN ARRAY ARRAY['anon', 'authenticated', 'service_role', 'rowlock_engine'] LOOP
-        IF NOT pg_catalog.pg_has_role('rowlock_gateway', wanted, 'MEMBER') THEN
+        IF NOT pg_catalog.pg_has_role('rowlock_gateway', wanted, may_become) THEN
             EXECUTE format('GRANT %I TO rowlock_gateway', wanted);
         END IF;
     END LOOP;
     -- Where one login does everything (DATABASE_URL of an ordinary user), it must be able to act as the gateway.
-    IF NOT pg_catalog.pg_has_role(current_user, 'rowlock_gateway', 'MEMBER') THEN
+    IF NOT pg_catalog.pg_has_role(current_user, 'rowlock_gateway', may_become) THEN
         EXECUTE format('GRANT rowlock_gateway TO %I', current_user);
     END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE insufficient_privilege USING MESSAGE = SQLERRM, HINT = format(
+        'run `rowlock db migrate` once with DATABASE_URL of a superuser, then GRANT rowlock_gateway TO %I', current_user);
 END
 $$;
 
@@ -41,6 +46,9 @@ CREATE SCHEMA IF NOT EXISTS storage;
 CREATE SCHEMA IF NOT EXISTS rowlock;
 CREATE SCHEMA IF NOT EXISTS auth;
 GRANT USAGE ON SCHEMA storage, rowlock, auth TO anon, authenticated, service_role, rowlock_engine;
+-- A login that is only a member of rowlock_gateway finds out here whether the schema is the one it knows.
+GRANT USAGE ON SCHEMA rowlock TO rowlock_gateway;
+GRANT SELECT ON rowlock.migrations TO rowlock_gateway;
 -- An owner of functions needs it.
 GRANT CREATE ON SCHEMA rowlock TO rowlock_engine;
 

@@ -43,6 +43,7 @@ async def _answer(listener: socket.socket, databases: Databases) -> None:
         try:
             path = (await reader.readuntil(b"\r\n\r\n")).split()[1]
             if path == b"/slow":
+                print("slow request began", file=sys.stderr, flush=True)
                 await asyncio.sleep(1)
             async with await psycopg.AsyncConnection.connect(databases.gateway_url) as connection:
                 row = await (await connection.execute("select current_user::text")).fetchone()

@@ -1,7 +1,6 @@
 """storage.objects through the repositories and through plain SQL: policies, conditions, released bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -25,9 +24,8 @@ def inline(key: str, content: bytes = b"content", etag: str = "e", owner: str | 
 
 
 @pytest.fixture(autouse=True)
-async def bucket(session: Session) -> AsyncIterator[None]:
+async def bucket(session: Session) -> None:
     await buckets.create_bucket(session, SERVICE, "docs", None, public=False)
-    yield
 
 
 @pytest.fixture
@@ -152,15 +150,17 @@ class TestConditions:
         await objects.put_object(session, SERVICE, inline("counter", etag="0"), NO_CONDITION)
 
         async def increment() -> None:
-            while True:
+            refusal = "PreconditionFailed"
+            while refusal == "PreconditionFailed":
                 current = await objects.find_object(session, SERVICE, "docs", "counter")
                 assert current is not None
+                following = inline("counter", etag=str(int(current.etag) + 1))
                 try:
-                    following = inline("counter", etag=str(int(current.etag) + 1))
                     await objects.put_object(session, SERVICE, following, WriteCondition(if_match=current.etag))
-                    return
+                    refusal = ""
                 except StorageError as error:
-                    assert error.code.name == "PreconditionFailed"
+                    refusal = error.code.name
+            assert refusal == ""
 
         await asyncio.gather(*(increment() for _ in range(20)))
         final = await objects.find_object(session, SERVICE, "docs", "counter")
@@ -194,9 +194,8 @@ class TestReleasedBytes:
         self, session: Session, owner: psycopg.Connection, epoch: int
     ) -> None:
         await objects.put_object(session, SERVICE, stored(epoch, "a"), NO_CONDITION)
-        with pytest.raises(psycopg.errors.DivisionByZero), owner.transaction():
+        with owner.transaction(force_rollback=True):
             owner.execute("DELETE FROM storage.objects")
-            owner.execute("SELECT 1/0")
         assert await garbage(session) == set()
 
     async def test_role_without_the_gateways_login_cannot_point_a_row_at_a_blob(

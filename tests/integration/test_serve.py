@@ -127,6 +127,7 @@ def start(directory: Path, migrations: Path) -> Iterator[Callable[..., Started]]
     for started in running:
         if started.process.poll() is None:
             started.process.kill()
+        print(started.errors.read_text())  # shown with a failure
         with contextlib.suppress(ValueError):
             started.process.communicate(timeout=30)
         if started.process.stdout is not None:
@@ -227,7 +228,7 @@ def test_sigterm_lets_a_running_request_finish(start: Callable[..., Started]) ->
     answers: list[tuple[int, str]] = []
     request = threading.Thread(target=lambda: answers.append(server.get("/slow")))
     request.start()
-    time.sleep(0.3)
+    wait_until(lambda: "slow request began" in server.errors.read_text())
     server.stop()
     request.join()
     assert server.process.returncode == 0
@@ -239,7 +240,7 @@ def test_sigint_to_the_whole_group_drains_too(start: Callable[..., Started]) -> 
     answers: list[tuple[int, str]] = []
     request = threading.Thread(target=lambda: answers.append(server.get("/slow")))
     request.start()
-    time.sleep(0.3)
+    wait_until(lambda: "slow request began" in server.errors.read_text())
     os.killpg(server.process.pid, signal.SIGHUP)
     os.killpg(server.process.pid, signal.SIGINT)
     err = server.end()
@@ -289,24 +290,45 @@ def test_killed_parent_takes_everything_along_and_can_be_started_again_at_once(
         again.stop()
 
 
+def postgres_supervisors(server: Started) -> list[int]:
+    found = []
+    for pid in server.children():
+        with contextlib.suppress(OSError):
+            if b"postmaster.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+def answers(server: Started) -> bool:
+    with contextlib.suppress(OSError):
+        return server.get()[1] == "rowlock_gateway"
+    return False
+
+
 @pytest.mark.faults
 def test_killed_postgres_supervisor_is_started_again(start: Callable[..., Started]) -> None:
     server = start()
-    server.worker_pids(2)
+    for count in range(1, 4):
+        (old,) = postgres_supervisors(server)
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda seen=count: server.errors.read_text().count("started again") == seen)  # type: ignore[misc]
+        assert answers(server)
+    server.stop()
+    assert server.process.returncode == 0
+
+
+@pytest.mark.faults
+def test_postgres_supervisor_killed_while_it_is_replaced_is_replaced_again(start: Callable[..., Started]) -> None:
+    server = start()
+    (old,) = postgres_supervisors(server)
+    os.kill(old, signal.SIGKILL)
     for _ in range(3):
-        supervisor = next(
-            pid for pid in server.children() if b"postmaster.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
-        os.kill(supervisor, signal.SIGKILL)
-
-        def answers() -> bool:
-            with contextlib.suppress(OSError):
-                return server.get()[1] == "rowlock_gateway"
-            return False
-
-        wait_until(lambda pid=supervisor: gone(pid))  # type: ignore[misc]
-        wait_until(answers)
-    assert "started again" in server.stop()
+        wait_until(lambda pid=old: postgres_supervisors(server) not in ([], [pid]))  # type: ignore[misc]
+        (old,) = postgres_supervisors(server)
+        os.kill(old, signal.SIGKILL)
+    wait_until(lambda: answers(server))
+    server.stop()
+    assert server.process.returncode == 0
 
 
 def test_workers_that_die_at_once_end_the_server_with_one_line(start: Callable[..., Started]) -> None:
