@@ -1,5 +1,6 @@
 -- Fills a bucket of a Rowlock database with one-byte objects, as a superuser: $1 bucket, $2 number of keys, $3 keys a
--- directory. The rows are as a PUT leaves them, so that pages have the same size. Ordinary triggers are left out, so that ten million keys take minutes and not hours.
+-- directory. The rows are as a PUT leaves them, so that pages have the same size. Ordinary triggers are left out, so that
+-- ten million keys take minutes and not hours.
 WITH quiet AS MATERIALIZED (SELECT set_config('session_replication_role', 'replica', true) AS role),
 made AS MATERIALIZED (
     INSERT INTO storage.buckets (id, name) SELECT $1::text, $1::text FROM quiet
