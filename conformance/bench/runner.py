@@ -30,6 +30,7 @@ from conformance.bench.workloads import Kind, Workload
 
 PREPARING_CONNECTIONS: Final = 16
 WARMUP_SECONDS: Final = 0.5
+_PREPARING_ATTEMPTS: Final = 3
 _BULK_LOAD_FROM_KEYS: Final = 100_000
 
 
@@ -67,7 +68,10 @@ def compare(
     prepared: set[tuple[str, str]] = set()
     for endpoint in endpoints:
         site = _site(plan, endpoint, 0)
-        _drive(site, [partial(create_bucket, site, BUCKET)])
+        created = _drive(site, [partial(create_bucket, site, BUCKET)])
+        # a refusal may only mean that the bucket exists; no answer at all means that nothing can be measured
+        if not created.all_operations and not any(error.startswith("status") for error in created.errors):
+            raise PreparationError(f"{endpoint.name} does not answer: {dict(created.errors)}")
     for workload in workloads:
         for endpoint in endpoints:
             _prepare(plan, endpoint, workload, prepared)
@@ -89,7 +93,7 @@ def measure(plan: Plan, endpoint: Endpoint, workload: Workload, number: int) -> 
     warmup = 0.0 if workload.is_large or workload.kind is Kind.DELETE else min(WARMUP_SECONDS, plan.seconds / 4)
     if workload.kind is Kind.DELETE:
         paths = [delete_path(workload, number, index) for index in range(delete_pool_size(workload, plan.seconds))]
-        _require(_drive(site, put_all(site, paths, workload.size_bytes, PREPARING_CONNECTIONS)), endpoint, workload)
+        _put_all(site, paths, workload.size_bytes, PREPARING_CONNECTIONS, workload)
     factories = scripts(site, workload, connections, plan.seconds + warmup)
     load = Load(endpoint.host, endpoint.port, factories, plan.seconds, warmup, plan.processes)
     memory: list[float] = []
@@ -139,7 +143,7 @@ def _prepare(plan: Plan, endpoint: Endpoint, workload: Workload, prepared: set[t
         if mark not in prepared:
             paths = [pool_path(workload.size_bytes, number) for number in range(pool_size(workload.size_bytes))]
             connections = 1 if workload.is_large else PREPARING_CONNECTIONS
-            _require(_drive(site, put_all(site, paths, workload.size_bytes, connections)), endpoint, workload)
+            _put_all(site, paths, workload.size_bytes, connections, workload)
             prepared.add(mark)
     elif workload.keys:
         mark = (endpoint.name, listing_bucket(workload.keys))
@@ -160,10 +164,14 @@ def _prepare_listing(plan: Plan, site: Site, workload: Workload) -> None:
             # signatures age: each slice gets fresh ones
             fresh = dataclasses.replace(site, signer=endpoint.signer())
             share = paths[first : first + 200_000]
-            _require(_drive(fresh, put_all(fresh, share, 1, PREPARING_CONNECTIONS)), endpoint, workload)
+            _put_all(fresh, share, 1, PREPARING_CONNECTIONS, workload)
     print(f"  {endpoint.name}: {workload.keys:,} keys in {time.monotonic() - start:.1f} s", file=sys.stderr)
 
 
-def _require(result: LoadResult, endpoint: Endpoint, workload: Workload) -> None:
-    if result.errors:
-        raise PreparationError(f"{endpoint.name}: preparing {workload.name} failed: {dict(result.errors)}")
+def _put_all(site: Site, paths: Sequence[str], size_bytes: int, connections: int, workload: Workload) -> None:
+    # more than once: rclone answers 500 while two requests create the same directory
+    for _ in range(_PREPARING_ATTEMPTS):
+        result = _drive(site, put_all(site, paths, size_bytes, connections))
+        if not result.errors:
+            return
+    raise PreparationError(f"{site.endpoint.name}: preparing {workload.name} failed: {dict(result.errors)}")

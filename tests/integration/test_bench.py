@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -52,7 +53,15 @@ def test_bench_measures_a_running_server(rowlock: Endpoint, tmp_path: Path, caps
     assert svg.read_text().startswith("<svg")
 
 
-def test_bench_counts_refused_requests_as_errors(rowlock: Endpoint, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_refuses_to_measure_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        assert cli.main(["--url", url, "--workloads", "put-1k", "--rounds", "1"]) == 1
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_bench_says_why_it_could_not_prepare(rowlock: Endpoint, capsys: pytest.CaptureFixture[str]) -> None:
     status = cli.main(
         [
             *("--url", f"http://{rowlock.host}:{rowlock.port}", "--access-key-id", rowlock.access_key_id),
