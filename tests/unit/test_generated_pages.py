@@ -1,7 +1,6 @@
 """The tables in README.md and docs/ that are made from the code."""
 
 import re
-from pathlib import Path
 
 import pytest
 
