@@ -200,11 +200,13 @@ class EmbeddedPostgres:
         }
         self._heard = b""
         # A session of its own, or Ctrl-C in a terminal would stop Postgres while workers still drain.
+        # A Python whose own library is found by LD_LIBRARY_PATH only must find it here too; Postgres does not get it.
+        library_path = {name: os.environ[name] for name in postmaster.LIBRARY_PATHS if name in os.environ}
         self._process = subprocess.Popen(  # noqa: S603 - our own script
             [sys.executable, "-I", "-S", postmaster.__file__, json.dumps(parameters)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=programs.ENVIRONMENT,
+            env={**programs.ENVIRONMENT, **library_path},
             start_new_session=True,
             bufsize=0,
         )

@@ -32,6 +32,7 @@ INSTANT_DEATHS = 5
 LOG_BYTES = 10 * 1024 * 1024
 LINUX = sys.platform.startswith("linux")
 PR_SET_PDEATHSIG = 1
+LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 class GatewayGone(Exception):
@@ -118,6 +119,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={name: value for name, value in os.environ.items() if name not in LIBRARY_PATHS},
                 cwd="/",
                 pass_fds=descriptors,
                 user=self.user,
