@@ -21,8 +21,7 @@ class Cut(Enum):
 class Proxy:
     """Listens on a Unix socket beside ``target``, Postgres' own. Runs in a thread of its own.
 
-    ``arm(trigger, cut)`` cuts the connection that sends ``trigger`` next, once. ``hold`` keeps the bytes back, which
-    the server then reads only after ``release``: a late statement of a client that is gone.
+    ``arm(trigger, cut)`` cuts the connection that sends ``trigger`` next, once.
     """
 
     def __init__(self, target: Path, directory: Path) -> None:
@@ -78,6 +77,7 @@ class Proxy:
                     self._cut = Cut.NEVER
                     self.cuts += 1
                     answer.cancel()
+                    await asyncio.wait([answer])
                     if cut is Cut.AFTER:
                         upstream_writer.write(data)
                         await upstream_writer.drain()
