@@ -7,7 +7,10 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+SYNC: Final = b"S\x00\x00\x00\x04"
+"""The message that ends a pipeline; outside a transaction block the server commits there."""
 
 
 class Cut(Enum):
@@ -79,6 +82,8 @@ class Proxy:
                     answer.cancel()
                     await asyncio.wait([answer])
                     if cut is Cut.AFTER:
+                        while not data.endswith(SYNC) and not data.startswith(b"Q"):
+                            data += await reader.read(1 << 16)
                         upstream_writer.write(data)
                         await upstream_writer.drain()
                         await self._until_ready(upstream_reader)
@@ -105,9 +110,8 @@ class Proxy:
             tail = (tail + data)[-(1 << 17) :]
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
                 writer.write(data)
                 await writer.drain()
-        with contextlib.suppress(OSError, RuntimeError):
             writer.close()
