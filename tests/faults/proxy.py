@@ -83,7 +83,10 @@ class Proxy:
                     await asyncio.wait([answer])
                     if cut is Cut.AFTER:
                         while not data.endswith(SYNC) and not data.startswith(b"Q"):
-                            data += await reader.read(1 << 16)
+                            more = await reader.read(1 << 16)
+                            if not more:
+                                break
+                            data += more
                         upstream_writer.write(data)
                         await upstream_writer.drain()
                         await self._until_ready(upstream_reader)
