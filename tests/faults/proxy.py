@@ -7,7 +7,10 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+SYNC: Final = b"S\x00\x00\x00\x04"
+"""The message that ends a pipeline; outside a transaction block the server commits there."""
 
 
 class Cut(Enum):
@@ -21,8 +24,7 @@ class Cut(Enum):
 class Proxy:
     """Listens on a Unix socket beside ``target``, Postgres' own. Runs in a thread of its own.
 
-    ``arm(trigger, cut)`` cuts the connection that sends ``trigger`` next, once. ``hold`` keeps the bytes back, which
-    the server then reads only after ``release``: a late statement of a client that is gone.
+    ``arm(trigger, cut)`` cuts the connection that sends ``trigger`` next, once.
     """
 
     def __init__(self, target: Path, directory: Path) -> None:
@@ -78,7 +80,13 @@ class Proxy:
                     self._cut = Cut.NEVER
                     self.cuts += 1
                     answer.cancel()
+                    await asyncio.wait([answer])
                     if cut is Cut.AFTER:
+                        while not data.endswith(SYNC) and not data.startswith(b"Q"):
+                            more = await reader.read(1 << 16)
+                            if not more:
+                                break
+                            data += more
                         upstream_writer.write(data)
                         await upstream_writer.drain()
                         await self._until_ready(upstream_reader)
@@ -105,9 +113,8 @@ class Proxy:
             tail = (tail + data)[-(1 << 17) :]
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
                 writer.write(data)
                 await writer.drain()
-        with contextlib.suppress(OSError, RuntimeError):
             writer.close()

@@ -189,6 +189,9 @@ def _check(client: Any, point: str, act: Action, key: str, upload: str, outcome:
         if not applied:
             complete(client, key, upload)
             assert content(client, f"upload-{key}") == PART, point
+    elif act is abort and applied:
+        with pytest.raises(ClientError, match="NoSuchUpload"):
+            client.list_parts(Bucket=BUCKET, Key=f"upload-{key}", UploadId=upload)
     elif act is abort:
         assert len(client.list_parts(Bucket=BUCKET, Key=f"upload-{key}", UploadId=upload)["Parts"]) == 1
         abort(client, key, upload)

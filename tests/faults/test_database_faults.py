@@ -27,6 +27,31 @@ BIG = b"b" * 100_000
 SMALL = b"s" * 100
 
 
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[EmbeddedPostgres]:
+    """A Postgres of the test's own, which gateways reach by DATABASE_URL."""
+    with tempfile.TemporaryDirectory(prefix="rl-p-") as home:
+        with (
+            DataDirectory.hold(Path(home)) as directory,
+            EmbeddedPostgres(directory, settings={"shared_buffers": "32MB", "max_connections": "40"}) as running,
+        ):
+            yield running
+
+
+@pytest.fixture(scope="module")
+def given(embedded: EmbeddedPostgres) -> Iterator[tuple[Server, str]]:
+    """A gateway with small pools and short patience, and how to reach its database as the owner."""
+    with Server(
+        DATABASE_URL=embedded.owner_url,
+        ROWLOCK_DATABASE_POOL_SIZE="3",
+        ROWLOCK_DATABASE_POOL_TIMEOUT_SECONDS="1",
+        ROWLOCK_STATEMENT_TIMEOUT_SECONDS="1.5",
+    ) as server:
+        server.client().create_bucket(Bucket=BUCKET)
+        server.client().put_object(Bucket=BUCKET, Key="there", Body=BIG)
+        yield server, embedded.owner_url
+
+
 def refusal(call: Callable[[], Any]) -> tuple[int, str, str | None]:
     """Status, code and Retry-After of a call that must be refused."""
     with pytest.raises(ClientError) as caught:
@@ -87,15 +112,6 @@ class TestRestart:
 
 class TestCutConnection:
     """A connection that is cut exactly at the commit, on either side of it (F2)."""
-
-    @pytest.fixture(scope="class")
-    def embedded(self) -> Iterator[EmbeddedPostgres]:
-        with tempfile.TemporaryDirectory(prefix="rl-p-") as home:
-            with (
-                DataDirectory.hold(Path(home)) as directory,
-                EmbeddedPostgres(directory, settings={"shared_buffers": "32MB", "max_connections": "40"}) as running,
-            ):
-                yield running
 
     @pytest.fixture
     def behind_proxy(self, embedded: EmbeddedPostgres) -> Iterator[tuple[Server, Proxy, str]]:
@@ -190,23 +206,6 @@ class TestCutConnection:
 
 class TestRefusingDatabase:
     """A database that answers, but with no."""
-
-    @pytest.fixture(scope="class")
-    def given(self) -> Iterator[tuple[Server, str]]:
-        with tempfile.TemporaryDirectory(prefix="rl-p-") as home:
-            with (
-                DataDirectory.hold(Path(home)) as directory,
-                EmbeddedPostgres(directory, settings={"shared_buffers": "32MB", "max_connections": "40"}) as running,
-                Server(
-                    DATABASE_URL=running.owner_url,
-                    ROWLOCK_DATABASE_POOL_SIZE="3",
-                    ROWLOCK_DATABASE_POOL_TIMEOUT_SECONDS="1",
-                    ROWLOCK_STATEMENT_TIMEOUT_SECONDS="1.5",
-                ) as server,
-            ):
-                server.client().create_bucket(Bucket=BUCKET)
-                server.client().put_object(Bucket=BUCKET, Key="there", Body=BIG)
-                yield server, running.owner_url
 
     def test_read_only_database_is_503_and_recovers(self, given: tuple[Server, str]) -> None:
         server, url = given
