@@ -30,6 +30,7 @@ class Command:
             env=self.environment,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=TIMEOUT_SECONDS,
             check=False,
         )

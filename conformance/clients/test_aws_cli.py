@@ -59,7 +59,10 @@ def test_aws_cp_large_file_by_multipart(aws: Command, s3: Any, bucket: str, big_
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
-def test_aws_presign(aws: Command, target: Target, s3: Any, bucket: str) -> None:
+def test_aws_presign(program: Callable[..., Command], target: Target, s3: Any, bucket: str, tmp_path: Path) -> None:
+    """Version 1 of the command line signs URLs for us-east-1 with SigV2, which is refused, unless told otherwise."""
+    (tmp_path / "config").write_text("[default]\ns3 =\n    signature_version = s3v4\n")
+    aws = program("aws", "s3", AWS_CONFIG_FILE=str(tmp_path / "config"))
     s3.put_object(Bucket=bucket, Key="a b.txt", Body=b"presigned")
     url = aws("presign", f"s3://{bucket}/a b.txt", "--expires-in", 60).strip()
     assert url.startswith(target.endpoint_url)

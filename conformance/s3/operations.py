@@ -7,6 +7,7 @@ from typing import Final
 
 SERVED: Final = frozenset(
     {
+        "GetObjectAttributes", "GetObjectLegalHold", "GetObjectRetention",
         "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
         "DeleteBucket", "DeleteObject", "DeleteObjects", "GetBucketAccelerateConfiguration", "GetBucketAcl",
         "GetBucketCors", "GetBucketEncryption", "GetBucketLifecycleConfiguration", "GetBucketLocation",
@@ -26,5 +27,7 @@ SHADOWED: Final = frozenset(
         "ListDirectoryBuckets",
         "PutBucketLifecycle",
         "PutBucketNotification",
+        # lives on a host of its own; as a path it is a bucket of an impossible name
+        "WriteGetObjectResponse",
     }
 )

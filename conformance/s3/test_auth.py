@@ -148,7 +148,8 @@ def test_authorization_of_other_scheme(raw: RawClient, held: str, scheme: str) -
     )
     assert answer.status in {400, 401, 403, 501}
     assert answer.code in {
-        "InvalidRequest", "InvalidArgument", "AuthorizationHeaderMalformed", "AccessDenied", "NotImplemented", "InvalidToken",
+        "InvalidRequest", "InvalidArgument", "AuthorizationHeaderMalformed", "AccessDenied", "NotImplemented",
+        "InvalidToken",
     }  # fmt: skip
 
 

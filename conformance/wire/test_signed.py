@@ -1,8 +1,7 @@
-"""The edge as a caller with keys sees it: ``ROWLOCK_ENDPOINT``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``."""
+"""The edge as a caller with keys sees it."""
 
 import base64
 import hashlib
-import os
 import secrets
 import socket
 import time
@@ -11,18 +10,9 @@ from urllib.parse import quote
 
 import pytest
 
-from conformance.wire.client import Target
 from conformance.wire.signing import Account, Signer
 
 PIECE = b"x" * 65536
-
-
-@pytest.fixture(scope="session")
-def account(target: Target) -> Account:
-    key_id, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if not key_id or not secret:
-        pytest.skip("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set")
-    return Account(target, Signer(key_id, secret, os.environ.get("AWS_REGION", "us-east-1")))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The unsigned checks of ``checks.py`` against ``ROWLOCK_ENDPOINT``."""
+"""The unsigned checks of ``checks.py`` against a server."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from conformance.wire.client import Target
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_wire(target: Target, check: Check) -> None:
-    check(target)
+def test_wire(edge: Target, check: Check) -> None:
+    check(edge)

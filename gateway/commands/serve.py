@@ -38,6 +38,7 @@ def run_worker(settings: Settings, listener: socket.socket, databases: Databases
 
 def run_background(settings: Settings, databases: Databases) -> None:
     """The life of the background worker."""
+    failpoints.arm(os.environ.get(failpoints.ENVIRONMENT_VARIABLE, ""))
     background.run_background(settings, databases.gateway_url)
 
 

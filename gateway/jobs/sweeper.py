@@ -8,6 +8,7 @@ ownerless, the likelier cause is a restored database, so nothing is touched and 
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ from gateway.blobs.protocol import BlobStore, EpochRemovingStore
 from gateway.metadata import engine
 from gateway.metadata.engine import Garbage
 from gateway.metadata.session import Session
+from gateway.telemetry.failpoints import failpoint_async
 
 _log = structlog.get_logger(__name__)
 
@@ -25,6 +27,8 @@ _GARBAGE_PAGE: Final = 500
 _OWNERS_PAGE: Final = 500
 _CLAIM_SECONDS: Final = 300.0
 _ANSWER_KEPT_SECONDS: Final = 86_400.0
+# Longer than a write may be repeated after it lost its connection: pool, lock and statement timeouts together.
+_DESTROYED_KEPT_SECONDS: Final = 3600.0
 # From this many leftovers on, and if they are more than half of an epoch, the sweeper stops and reports.
 _SUSPICIOUS_LEFTOVERS: Final = 1000
 
@@ -68,6 +72,7 @@ class Sweeper:
         purged = 0
         for store in self._blobs.stores.values():
             purged += await store.purge_quarantine(self._policy.quarantine_seconds)
+        await engine.forget_destroyed(self._session, _DESTROYED_KEPT_SECONDS)
         await engine.forget_completed_uploads(self._session, _ANSWER_KEPT_SECONDS)
         result = SweepResult(destroyed, quarantined, swept, purged)
         if any((destroyed, quarantined, swept, purged)):
@@ -87,8 +92,10 @@ class Sweeper:
                 if store is None:
                     _log.error("unknown_backend", backend=backend, blobs=len(items))
                     continue
+                await failpoint_async("gc.after_claim")
                 await store.delete_many([item.blob_id for item in items])
-                await engine.forget_garbage(self._session, [item.id for item in items])
+                await failpoint_async("gc.after_unlink")
+                await engine.note_destroyed(self._session, [item.id for item in items])
                 destroyed += len(items)
             if len(claimed) < _GARBAGE_PAGE:
                 break
@@ -104,8 +111,10 @@ class Sweeper:
                 _log.error("sweep_refused", epoch=epoch, backend=store.name, ownerless=len(leftovers), blobs=total)
                 return None
             for blob_id in leftovers:
-                await store.quarantine(blob_id)
-                quarantined += 1
+                with suppress(FileNotFoundError):  # another sweeper was faster
+                    await store.quarantine(blob_id)
+                    quarantined += 1
+                await failpoint_async("gc.after_quarantine")
             if isinstance(store, EpochRemovingStore):
                 await store.remove_epoch(epoch)
         await engine.mark_epoch_swept(self._session, epoch)

@@ -113,9 +113,21 @@ async def claim_garbage(session: Session, grace_seconds: float, claim_seconds: f
     return [Garbage(*row) for row in rows]
 
 
-async def forget_garbage(session: Session, ids: Sequence[int]) -> None:
+async def note_destroyed(session: Session, ids: Sequence[int]) -> None:
     """The bytes are gone."""
-    await session.fetch(system_scope("rowlock.sweep"), _SQL["forget_garbage"], ids=list(ids))
+    await session.fetch(system_scope("rowlock.sweep"), _SQL["note_destroyed"], ids=list(ids))
+
+
+async def forget_destroyed(session: Session, older_than_seconds: float) -> None:
+    """Drop the memory of blobs that no write can name any more."""
+    await session.fetch(system_scope("rowlock.sweep"), _SQL["forget_destroyed"], older_than_seconds=older_than_seconds)
+
+
+async def abandon_blobs(session: Session, epoch: int, backend: str, blob_ids: Sequence[str]) -> None:
+    """Give up blobs of one epoch whose commit had an unknown outcome: what no row names becomes garbage for good."""
+    await session.fetch(
+        system_scope("rowlock.epoch"), _SQL["abandon_blobs"], epoch=epoch, backend=backend, blob_ids=list(blob_ids)
+    )
 
 
 async def forget_completed_uploads(session: Session, older_than_seconds: float) -> None:

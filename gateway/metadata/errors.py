@@ -78,7 +78,12 @@ def translate(error: Exception) -> Exception:
 
 
 def is_connection_loss(error: Exception) -> bool:
-    """True if the server or the network went away, so that a new connection may do better."""
+    """True if the server or the network went away, so that a new connection may do better.
+
+    A pool that has no connection to give is no loss: nothing was sent.
+    """
+    if isinstance(error, PoolTimeout | TooManyRequests | PoolClosed):
+        return False
     if isinstance(error, psycopg.errors.AdminShutdown | psycopg.errors.CrashShutdown | psycopg.errors.CannotConnectNow):
         return True
     return isinstance(error, psycopg.OperationalError) and error.sqlstate is None

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from gateway import statements
 from gateway.context import Scope
-from gateway.metadata.errors import OutcomeUnknown
+from gateway.errors import StorageError
+from gateway.metadata.errors import OutcomeUnknown, ReferencedRow
 from gateway.metadata.keyspace import KeyRange
 from gateway.metadata.records import (
     Headers,
@@ -38,20 +39,23 @@ async def create_multipart_upload(
     checksum_type: str | None,
 ) -> None:
     """Begin an upload, after a dry run of its final write as the caller."""
-    await session.write(
-        scope,
-        _SQL["create_multipart_upload"],
-        upload_id=upload_id,
-        bucket=bucket,
-        key=key,
-        version=version,
-        owner_id=owner_id,
-        metadata=metadata_json(headers, None, None, None),
-        user_metadata=headers.user_metadata_json,
-        backend=backend,
-        checksum_algorithm=checksum_algorithm,
-        checksum_type=checksum_type,
-    )
+    try:
+        await session.write(
+            scope,
+            _SQL["create_multipart_upload"],
+            upload_id=upload_id,
+            bucket=bucket,
+            key=key,
+            version=version,
+            owner_id=owner_id,
+            metadata=metadata_json(headers, None, None, None),
+            user_metadata=headers.user_metadata_json,
+            backend=backend,
+            checksum_algorithm=checksum_algorithm,
+            checksum_type=checksum_type,
+        )
+    except ReferencedRow as error:
+        raise StorageError("NoSuchBucket", BucketName=bucket) from error
 
 
 async def probe_part(
@@ -81,7 +85,7 @@ async def record_part(
     checksum_value: str | None,
     owner_id: str | None,
 ) -> datetime:
-    """Record a part whose blob is durable; a lost COMMIT is looked up, and tried once more."""
+    """Record a part whose blob is durable. A lost COMMIT is tried once more; the database counts it once."""
     values: dict[str, Any] = {
         "upload_id": upload_id,
         "bucket": bucket,
@@ -99,10 +103,11 @@ async def record_part(
     try:
         [row] = await session.write(scope, _SQL["record_part"], **values)
     except OutcomeUnknown:
-        [found] = await session.fetch(scope, _SQL["is_recorded_part"], upload_id=upload_id, blob_id=blob_id)
-        if found[0]:
-            return datetime.now().astimezone()
-        [row] = await session.write(scope, _SQL["record_part"], **values)
+        try:
+            [row] = await session.write(scope, _SQL["record_part"], **values)
+        except StorageError as error:
+            # Not a refusal to act on: the first attempt may still be under way.
+            raise OutcomeUnknown from error
     stored: datetime = row[0]
     return stored
 
@@ -158,7 +163,15 @@ async def completed_answer(
 
 async def abort_upload(session: Session, scope: Scope, upload_id: str, bucket: str, key: str) -> None:
     """End an upload; its parts go to the garbage. Raises NoSuchUpload, AccessDenied."""
-    await session.fetch(scope, _SQL["abort_upload"], upload_id=upload_id, bucket=bucket, key=key)
+    values = {"upload_id": upload_id, "bucket": bucket, "key": key}
+    try:
+        await session.write(scope, _SQL["abort_upload"], **values)
+    except OutcomeUnknown:
+        try:
+            await session.write(scope, _SQL["abort_upload"], **values)
+        except StorageError as error:
+            if error.code.name != "NoSuchUpload":
+                raise
 
 
 async def list_uploads(

@@ -1,7 +1,7 @@
 """storage.objects, one function a query."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -41,8 +41,8 @@ async def describe_object(session: Session, scope: Scope, bucket: str, key: str)
 async def put_object(session: Session, scope: Scope, new: NewObject, condition: WriteCondition) -> datetime:
     """Commit an object whose bytes are durable; returns its Last-Modified.
 
-    Raises StorageError. When the outcome of COMMIT is unknown it finds out and, if the write did not happen, tries
-    once more; :class:`OutcomeUnknown` means that this failed too, and that the blob must be left alone.
+    Raises StorageError. When the outcome of COMMIT is unknown it finds out; :class:`OutcomeUnknown` means that it
+    could not, and that the blob must be left alone.
     """
     values = _put_values(new, condition)
     try:
@@ -50,12 +50,28 @@ async def put_object(session: Session, scope: Scope, new: NewObject, condition: 
     except ReferencedRow as error:
         raise StorageError("NoSuchBucket", BucketName=new.bucket) from error
     except OutcomeUnknown:
+        return await _settle(session, scope, new, values)
+    modified: datetime = row[0]
+    return modified
+
+
+async def _settle(session: Session, scope: Scope, new: NewObject, values: Mapping[str, Any]) -> datetime:
+    """After a lost COMMIT. Raises OutcomeUnknown, also for a refusal: the first attempt may still be under way.
+
+    A write with a blob is repeated: the database knows whether the blob was given to a row before, and counts it
+    once. Bytes in the row leave no such trace once they are replaced, so they are only looked for.
+    """
+    try:
+        if new.epoch is not None:
+            [row] = await session.write(scope, _SQL["put_object"], **values)
+            modified: datetime = row[0]
+            return modified
         if await _is_current_version(session, scope, new):
             found = await describe_object(session, scope, new.bucket, new.key)
             return found.updated_at if found else datetime.now().astimezone()
-        [row] = await session.write(scope, _SQL["put_object"], **values)
-    modified: datetime = row[0]
-    return modified
+    except (StorageError, ReferencedRow) as error:
+        raise OutcomeUnknown from error
+    raise OutcomeUnknown
 
 
 async def put_object_in(transaction: Transaction, new: NewObject, condition: WriteCondition) -> datetime:
@@ -100,7 +116,7 @@ async def replace_metadata(
     condition: WriteCondition,
 ) -> datetime | None:
     """Give an object new headers; None when another writer replaced it meanwhile."""
-    rows = await session.fetch(
+    rows = await session.write(
         scope,
         _SQL["replace_metadata"],
         bucket=bucket,
@@ -115,8 +131,11 @@ async def replace_metadata(
 
 
 async def delete_object(session: Session, scope: Scope, bucket: str, key: str, if_match: str | None) -> DeleteOutcome:
-    """Delete as the caller. Raises AccessDenied, NoSuchBucket, PreconditionFailed."""
-    [row] = await session.fetch(scope, _SQL["delete_object"], bucket=bucket, key=key, if_match=if_match)
+    """Delete as the caller. Raises AccessDenied, NoSuchBucket, PreconditionFailed.
+
+    A lost COMMIT is not repeated: it could delete what was put since.
+    """
+    [row] = await session.write(scope, _SQL["delete_object"], bucket=bucket, key=key, if_match=if_match)
     return DeleteOutcome(row[0])
 
 
@@ -124,7 +143,7 @@ async def delete_objects(
     session: Session, scope: Scope, bucket: str, keys: Sequence[str], etags: Sequence[str | None]
 ) -> dict[str, DeleteOutcome]:
     """Delete many as the caller, all in one transaction; says of each key what became of it."""
-    rows = await session.fetch(scope, _SQL["delete_objects"], bucket=bucket, keys=list(keys), etags=list(etags))
+    rows = await session.write(scope, _SQL["delete_objects"], bucket=bucket, keys=list(keys), etags=list(etags))
     return {row[0]: DeleteOutcome(row[1]) for row in rows}
 
 

@@ -1,41 +1,74 @@
 """The only two ways to a tenant's database: a scoped statement and a scoped transaction (DESIGN §4).
 
 Both begin with the scope (role, claims, context), transaction-local and sent together with the first statement, so
-one statement is one round trip and nothing is left behind on a pooled connection. Handlers see only this seam.
+one statement is one round trip and nothing is left behind on a shared connection. Handlers see only this seam.
+
+Single statements go through two lanes of pipelined connections (``lane.py``), transactions through an ordinary pool.
+Behind a pooler that does not follow prepared statements (PgBouncer before 1.21) everything goes through the pool.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
+import structlog
 from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg_pool import AsyncConnectionPool
 
-from gateway import statements
 from gateway.context import Scope
 from gateway.errors import StorageError
 from gateway.metadata.errors import RETRYABLE, OutcomeUnknown, is_connection_loss, translate
+from gateway.metadata.lane import Lane, LaneLimits
+from gateway.metadata.parameters import encode
+from gateway.metadata.pipeline import STALE_PLAN, PipelineUnsupported, Row, Segment
+from gateway.metadata.scope import ALLOWED_ROLES, SET_SCOPE, ScopeValues
+from gateway.statements import Lane as LaneName
 from gateway.statements import Statement
 
-Row = tuple[Any, ...]
+__all__ = ["ALLOWED_ROLES", "SET_SCOPE", "Row", "Session", "Statistics", "Transaction"]
 
-ALLOWED_ROLES: Final = frozenset({"anon", "authenticated", "service_role", "rowlock_engine"})
+_log = structlog.get_logger(__name__)
+
 _ATTEMPTS: Final = 3
 _BACKOFF_SECONDS: Final = 0.05
+_WAITING_PER_CONNECTION: Final = 64
+_QUICK_IN_FLIGHT: Final = 16
+_SILENCE_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a session has asked of the database so far. A round trip is something sent and waited for."""
+
+    statements: int
+    round_trips: int
+
+
+@dataclass(slots=True)
+class _Counts:
+    statements: int = 0
+    round_trips: int = 0
+
+    def add(self, statements: int, round_trips: int) -> None:
+        self.statements += statements
+        self.round_trips += round_trips
 
 
 class Transaction:
     """Several statements in one scope and one transaction. Made by :meth:`Session.transaction`."""
 
-    def __init__(self, connection: AsyncConnection[Row], scope_values: list[Any]) -> None:
+    def __init__(self, connection: AsyncConnection[Row], scope_values: list[str], counts: _Counts) -> None:
         self._connection = connection
-        self._scope_values: list[Any] | None = scope_values
+        self._scope_values: list[str] | None = scope_values
+        self._counts = counts
 
     async def fetch(self, statement: Statement, **values: Any) -> list[Row]:
         """Run one statement and return its rows. The first one carries the scope with it."""
         bound = statement.bind(values)
+        self._counts.add(statements=1, round_trips=1)
         cursor = AsyncRawCursor(self._connection)
         if self._scope_values is None:
             await cursor.execute(statement.text, bound, binary=True)
@@ -54,31 +87,74 @@ class Transaction:
 
 
 class Session:
-    """A tenant's database. Bounded: at most ``pool_size`` connections, a bounded queue before them, a bounded wait."""
+    """A tenant's database. Bounded: at most ``pool_size`` connections (three at least, one a kind), a bounded queue
+    before them, a bounded wait. Belongs to the event loop that opened it."""
 
     def __init__(
         self, conninfo: str, *, pool_size: int, pool_timeout_seconds: float, statement_timeout_seconds: float
     ) -> None:
-        self._statement_timeout = f"{statement_timeout_seconds * 1000:.0f}ms"
+        self._pool_size = pool_size
+        self._scopes = ScopeValues(statement_timeout_seconds)
+        self._counts = _Counts()
+        self._checking: asyncio.Task[None] | None = None
+        for_transactions = max(1, pool_size // 4)
+        for_quick = max(1, pool_size // 4)
         self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
             conninfo,
-            min_size=1,
-            max_size=pool_size,
-            max_waiting=pool_size * 64,
+            min_size=0,
+            max_size=for_transactions,
+            max_waiting=pool_size * _WAITING_PER_CONNECTION,
             timeout=pool_timeout_seconds,
             max_idle=60,
             reconnect_timeout=30,
             open=False,
-            kwargs={"autocommit": True, "cursor_factory": AsyncRawCursor, "application_name": "rowlock"},
+            # Nothing of the pool is prepared: a pooler may be between us and Postgres.
+            kwargs={
+                "autocommit": True,
+                "cursor_factory": AsyncRawCursor,
+                "application_name": "rowlock",
+                "prepare_threshold": None,
+            },
         )
+
+        def lane(connections: int, in_flight: int) -> Lane:
+            limits = LaneLimits(
+                connections=connections,
+                in_flight=in_flight,
+                waiting=pool_size * _WAITING_PER_CONNECTION,
+                wait_seconds=pool_timeout_seconds,
+                stuck_seconds=statement_timeout_seconds + _SILENCE_SECONDS,
+            )
+            return Lane(conninfo, limits, self._check_pool)
+
+        self._lanes = {
+            LaneName.QUICK: lane(for_quick, _QUICK_IN_FLIGHT),
+            LaneName.SLOW: lane(max(1, pool_size - for_transactions - for_quick), 1),
+        }
+        self._multiplexed = True
 
     async def open(self) -> None:
         """Connect. Does not wait for the database: the first request does."""
         await self._pool.open()
+        for lane in self._lanes.values():
+            lane.open()
 
     async def close(self) -> None:
-        """Close every connection; running statements are abandoned."""
+        """Let running statements end, for some seconds; then close every connection."""
+        await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
+        if self._checking is not None:
+            await asyncio.wait([self._checking])
         await self._pool.close()
+
+    @property
+    def statistics(self) -> Statistics:
+        """Statements and round trips since the session was made."""
+        return Statistics(self._counts.statements, self._counts.round_trips)
+
+    @property
+    def multiplexed(self) -> bool:
+        """False once a pooler was found that cannot carry prepared statements."""
+        return self._multiplexed
 
     async def fetch(self, scope: Scope, statement: Statement, **values: Any) -> list[Row]:
         """One scoped statement that changes nothing, or may safely run twice: one round trip.
@@ -88,9 +164,9 @@ class Session:
         bound = statement.bind(values)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return await self._fetch_once(scope, statement, bound)
+                return await self._run(scope, statement, bound)
             except (psycopg.Error, TimeoutError) as error:
-                if attempt == _ATTEMPTS or not (_state(error) in RETRYABLE or is_connection_loss(error)):
+                if attempt == _ATTEMPTS or not (_state(error) in _REPEATABLE or is_connection_loss(error)):
                     raise translate(error) from error
                 await self._recover(error, attempt)
         raise StorageError("ServiceUnavailable")
@@ -103,12 +179,12 @@ class Session:
         bound = statement.bind(values)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return await self._fetch_once(scope, statement, bound)
+                return await self._run(scope, statement, bound)
             except (psycopg.Error, TimeoutError) as error:
                 if is_connection_loss(error):
                     await self._recover(error, attempt)
                     raise OutcomeUnknown from error
-                if attempt == _ATTEMPTS or _state(error) not in RETRYABLE:
+                if attempt == _ATTEMPTS or _state(error) not in _REPEATABLE:
                     raise translate(error) from error
                 await self._recover(error, attempt)
         raise StorageError("ServiceUnavailable")
@@ -121,7 +197,7 @@ class Session:
         """
         try:
             async with self._pool.connection() as connection:
-                transaction = Transaction(connection, self._scope_values(scope))
+                transaction = Transaction(connection, self._scopes.texts(scope), self._counts)
                 try:
                     yield transaction
                 except BaseException:
@@ -129,6 +205,7 @@ class Session:
                         await connection.execute("ROLLBACK")
                     raise
                 if transaction.begun:
+                    self._counts.add(statements=0, round_trips=1)
                     try:
                         await connection.execute("COMMIT")
                     except psycopg.Error as error:
@@ -138,8 +215,20 @@ class Session:
         except (psycopg.Error, TimeoutError) as error:
             raise translate(error) from error
 
-    async def _fetch_once(self, scope: Scope, statement: Statement, bound: list[Any]) -> list[Row]:
-        scope_values = self._scope_values(scope)
+    async def _run(self, scope: Scope, statement: Statement, bound: list[Any]) -> list[Row]:
+        self._counts.add(statements=1, round_trips=1)
+        if self._multiplexed:
+            parameters, formats = encode(bound)
+            future: asyncio.Future[list[Row]] = asyncio.get_running_loop().create_future()
+            segment = Segment(self._scopes.encoded(scope), scope.role, statement, parameters, formats, future)
+            try:
+                return await self._lanes[statement.lane].run(segment)
+            except PipelineUnsupported:
+                await self._use_pool_only()
+        return await self._run_in_pool(scope, statement, bound)
+
+    async def _run_in_pool(self, scope: Scope, statement: Statement, bound: list[Any]) -> list[Row]:
+        scope_values = self._scopes.texts(scope)
         async with self._pool.connection() as connection:
             # Outside an explicit transaction everything up to the pipeline's Sync is one: the scope ends with it.
             async with connection.pipeline():
@@ -147,40 +236,32 @@ class Session:
                 cursor = await connection.execute(statement.text, bound, binary=True)
             return await cursor.fetchall() if cursor.description else []
 
-    def _scope_values(self, scope: Scope) -> list[Any]:
-        if scope.role not in ALLOWED_ROLES:
-            raise StorageError("AccessDenied")
-        return SET_SCOPE.bind(
-            {
-                "role": scope.role,
-                "claims_json": scope.claims_json,
-                "subject": scope.subject,
-                "headers_json": scope.headers_json,
-                "method": scope.method,
-                "path": scope.path,
-                "operation": scope.operation,
-                "request_id": scope.request_id,
-                "access_key_id": scope.access_key_id,
-                "client_address": scope.client_address,
-                "statement_timeout": self._statement_timeout,
-                "lock_timeout": self._statement_timeout,
-            }
-        )
+    async def _use_pool_only(self) -> None:
+        if self._multiplexed:
+            self._multiplexed = False
+            _log.warning(
+                "pipelining_unavailable",
+                reason="a pooler before Postgres does not follow prepared statements; "
+                "with PgBouncer 1.21 or later set max_prepared_statements",
+            )
+            await self._pool.resize(1, self._pool_size)
 
     async def _recover(self, error: Exception, attempt: int) -> None:
+        if _state(error) in STALE_PLAN:
+            return
         if is_connection_loss(error):
             # One connection is dead, so the others of this pool probably are: drop them before the next attempt.
             await self._pool.check()
         await asyncio.sleep(_BACKOFF_SECONDS * attempt)
 
+    def _check_pool(self) -> None:
+        """A lane lost a connection; so may the pool have, and nobody would tell it."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.get_running_loop().create_task(self._pool.check())
+
+
+_REPEATABLE: Final = RETRYABLE | STALE_PLAN
+
 
 def _state(error: Exception) -> str | None:
     return error.sqlstate if isinstance(error, psycopg.Error) else None
-
-
-def _load_scope() -> Statement:
-    loaded: Mapping[str, Statement] = statements.load("session")
-    return loaded["set_scope"]
-
-
-SET_SCOPE: Final = _load_scope()

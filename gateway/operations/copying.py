@@ -16,7 +16,8 @@ from gateway.operations.content import open_content
 from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
 from gateway.operations.services import Services
 from gateway.operations.shapes import CopyObjectInput, CopyObjectOutput, CopyObjectResult, UploadPartCopyInput
-from gateway.wire.conditions import ReadConditions, write_condition
+from gateway.telemetry.failpoints import failpoint_async
+from gateway.wire.conditions import ReadConditions, WriteCondition, write_condition
 
 _MAX_COPY_BYTES: Final = 5 * 1024 * 1024 * 1024
 _ATTEMPTS: Final = 3
@@ -78,8 +79,25 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
             # The source was overwritten and its blob destroyed between reading the row and the bytes.
             continue
         blobs = new.part_blobs or ((new.blob_id,) if new.blob_id else ())
-        async with upload.discard_on_refusal(services, new.backend, *blobs):
-            modified = await objects.put_object(services.session, call.scope, new, condition)
+        try:
+            async with upload.discard_on_refusal(services, new.backend, *blobs):
+                await failpoint_async("copy.before_commit")
+                # Onto itself, a copy of bytes that were replaced meanwhile would undo the other write.
+                final = (
+                    WriteCondition(if_match=source.etag)
+                    if onto_itself and condition == NO_WRITE_CONDITION
+                    else condition
+                )
+                modified = await objects.put_object(services.session, call.scope, new, final)
+        except StorageError as error:
+            if (
+                onto_itself
+                and condition == NO_WRITE_CONDITION
+                and error.code.name in ("PreconditionFailed", "NoSuchKey")
+            ):
+                continue
+            raise
+        await failpoint_async("copy.after_commit")
         return _answer(new.etag, modified, new.checksum)
     raise StorageError("ConditionalRequestConflict")
 
@@ -148,9 +166,10 @@ async def _copy_blobs(
         async with asyncio.TaskGroup() as group:
             for source_id, target_id in zip(sources, targets, strict=True):
                 group.create_task(copy_one(source_id, target_id))
-    except* (FileNotFoundError, StorageError) as failures:
-        await services.blobs.default.delete_many(targets)
-        raise failures.exceptions[0] from None
+    except BaseException as failure:
+        services.blobs.doubt(services.blobs.default.name, targets)
+        # An except* clause would raise a group again, which nobody awaits.
+        raise (failure.exceptions[0] if isinstance(failure, BaseExceptionGroup) else failure) from None
 
 
 def _headers(asked: CopyObjectInput, source: ObjectRecord) -> Headers:

@@ -83,10 +83,6 @@ async def list_objects_v2(services: Services, call: Call, asked: ListObjectsV2In
     """Version 2 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html)."""
     max_keys = _max_keys(asked.max_keys)
     prefix = asked.prefix or ""
-    if asked.continuation_token == "":
-        raise StorageError(
-            "InvalidArgument", "The continuation token provided is incorrect", ArgumentName="continuation-token"
-        )
     after = decode_token(asked.continuation_token) if asked.continuation_token else asked.start_after or ""
     page = await walk(services, call, asked.bucket, prefix, asked.delimiter or None, after, max_keys)
     return ListObjectsV2Output(

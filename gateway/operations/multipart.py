@@ -169,6 +169,7 @@ async def abort_multipart_upload(
     services: Services, call: Call, asked: AbortMultipartUploadInput
 ) -> AbortMultipartUploadOutput:
     """Give up an upload; its parts are destroyed after the grace period."""
+    await failpoint_async("abort.before_commit")
     await multipart.abort_upload(services.session, call.scope, asked.upload_id, asked.bucket, asked.key)
     return AbortMultipartUploadOutput()
 
@@ -219,8 +220,8 @@ async def _record(
 ) -> Any:
     if received.blob_id is None or received.backend is None or received.epoch is None:
         raise StorageError("InternalError")
-    await failpoint_async("part.before_commit")
     async with upload.discard_on_refusal(services, received.backend, received.blob_id):
+        await failpoint_async("part.before_commit")
         return await multipart.record_part(
             services.session,
             call.scope,

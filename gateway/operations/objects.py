@@ -1,6 +1,7 @@
 """PutObject, GetObject, HeadObject, GetObjectAttributes, DeleteObject, DeleteObjects."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -90,10 +91,10 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         content=received.content,
         checksum=checksum,
     )
-    await failpoint_async("put.before_commit")
     async with upload.discard_on_refusal(
         services, received.backend, *((received.blob_id,) if received.blob_id else ())
     ):
+        await failpoint_async("put.before_commit")
         await objects.put_object(services.session, call.scope, new, condition)
     await failpoint_async("put.after_commit")
     return PutObjectOutput(etag=received.etag, **checksums.fields(checksum))
@@ -172,6 +173,7 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
     condition = write_condition(asked.if_match, None, any_match=True) or NO_WRITE_CONDITION
     await failpoint_async("del.before_commit")
     await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
+    await failpoint_async("del.after_commit")
     return DeleteObjectOutput()
 
 
@@ -192,6 +194,7 @@ async def delete_objects(services: Services, call: Call, asked: DeleteObjectsInp
             errors.append(S3Error(key=entry.key, code="KeyTooLongError", message="Your key is too long"))
         else:
             wanted[entry.key] = entry.etag.strip('"') if entry.etag else None
+    await failpoint_async("del.before_commit")
     outcomes = await objects.delete_objects(
         services.session, call.scope, asked.bucket, list(wanted), list(wanted.values())
     )
@@ -302,8 +305,12 @@ def _facts(record: ObjectRecord, asked: GetObjectInput | HeadObjectInput, *, who
         "storage_class": headers.storage_class,
     }
     # A checksum of all bytes must not go with some of them: clients compare it with what they got.
-    if asked.checksum_mode == "ENABLED" and whole and record.checksum is not None:
-        facts.update(checksums.fields(record.checksum))
+    if asked.checksum_mode == "ENABLED" and record.checksum is not None:
+        if whole:
+            facts.update(checksums.fields(record.checksum))
+        elif asked.part_number is not None and record.part_checksums:
+            value = record.part_checksums[asked.part_number - 1]
+            facts.update(checksums.fields(replace(record.checksum, value=value)))
     return facts
 
 
@@ -313,14 +320,15 @@ def _attribute_parts(asked: GetObjectAttributesInput, record: ObjectRecord) -> G
     count = len(record.part_sizes)
     last = min(marker + limit, count)
     algorithm = record.checksum.algorithm if record.checksum else None
+    values = record.part_checksums or (None,) * count
     parts = tuple(
         ObjectPart(
             part_number=number,
             size=record.part_sizes[number - 1],
-            **checksums.value_field(algorithm, record.part_checksums[number - 1]),
+            **checksums.value_field(algorithm, values[number - 1]),
         )
         for number in range(marker + 1, last + 1)
-    ) if record.part_checksums else ()  # fmt: skip
+    )
     return GetObjectAttributesParts(
         total_parts_count=count,
         part_number_marker=marker,

@@ -5,7 +5,7 @@ the body passed; it is destroyed when the commit is known to have failed, and le
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -129,15 +129,30 @@ async def receive_copy(
 @asynccontextmanager
 async def discard_on_refusal(services: Services, backend: str | None, *blob_ids: str) -> AsyncIterator[None]:
     """Around a commit: destroy these blobs if it was refused. After an unknown outcome, or when this task is
-    cancelled in the middle, they are left alone: the sweeper will know."""
+    cancelled or fails in the middle, they are left alone: the keeper of the epoch will find out."""
+    if backend is None or not blob_ids:
+        yield
+        return
     try:
         yield
-    except OutcomeUnknown:
+    except StorageError as error:
+        if isinstance(error, OutcomeUnknown) or not await _deleted(services, backend, blob_ids):
+            services.blobs.doubt(backend, blob_ids)
         raise
+    except BaseException:
+        services.blobs.doubt(backend, blob_ids)
+        raise
+
+
+async def _deleted(services: Services, backend: str, blob_ids: Sequence[str]) -> bool:
+    try:
+        await services.blobs.named(backend).delete_many(blob_ids)
     except StorageError:
-        if backend is not None and blob_ids:
-            await services.blobs.named(backend).delete_many(blob_ids)
+        return False
+    except BaseException:
+        services.blobs.doubt(backend, blob_ids)
         raise
+    return True
 
 
 async def _first_bytes(pieces: AsyncIterator[bytes], limit: int) -> tuple[bytes, bool]:

@@ -14,6 +14,8 @@ from gateway.errors import StorageError
 from gateway.operations import shapes
 from gateway.s3 import controls, xml
 from gateway.s3.model import (
+    EMPTY_IS_MALFORMED,
+    NOT_ENCODED_AT_ROOT,
     S3_NAMESPACE,
     UNQUOTED_ETAG,
     URL_ENCODED,
@@ -161,6 +163,8 @@ class OperationCodec:
         if payload is None:
             return {}
         if not document.strip():
+            if self.model.name in EMPTY_IS_MALFORMED:
+                raise StorageError("MalformedXML")
             if payload.required:
                 raise StorageError("MissingRequestBodyError")
             return {}
@@ -276,7 +280,10 @@ def _document_writers(model: OperationModel) -> tuple[Writer | None, Writer | No
         return None, None
     write = xml.document_writer(model.root, members, quote_etag=model.name not in UNQUOTED_ETAG)
     encoded = URL_ENCODED.get(model.name)
-    return write, xml.document_writer(model.root, members, url_encoded=encoded) if encoded else None
+    if encoded is None:
+        return write, None
+    plain = NOT_ENCODED_AT_ROOT.get(model.name, frozenset())
+    return write, xml.document_writer(model.root, members, url_encoded=encoded, plain=plain)
 
 
 def _payload_writer(payload: Member) -> Writer:

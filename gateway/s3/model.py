@@ -186,6 +186,12 @@ URL_ENCODED: Final[Mapping[str, frozenset[str]]] = {
     "ListObjectsV2": _LISTED | {"StartAfter", "Key"},
 }
 
+# Version 1 echoes the request's prefix as it came: SDKs decode common prefixes there, but not this.
+NOT_ENCODED_AT_ROOT: Final[Mapping[str, frozenset[str]]] = {"ListObjects": frozenset({"Prefix"})}
+
+# Without a document these are MalformedXML, not MissingRequestBodyError.
+EMPTY_IS_MALFORMED: Final = frozenset({"CompleteMultipartUpload"})
+
 # The one answer whose ETag element is without quotes.
 UNQUOTED_ETAG: Final = frozenset({"GetObjectAttributes"})
 

@@ -197,10 +197,16 @@ def escape(text: str) -> str:
 
 
 def document_writer(
-    root: str, members: Sequence[Member], *, quote_etag: bool = True, url_encoded: frozenset[str] = frozenset()
+    root: str,
+    members: Sequence[Member],
+    *,
+    quote_etag: bool = True,
+    url_encoded: frozenset[str] = frozenset(),
+    plain: frozenset[str] = frozenset(),
 ) -> Callable[[Any], bytes]:
-    """How an output record becomes a document; ``url_encoded`` names the members written percent-encoded."""
-    write = _Writers(quote_etag, url_encoded).rows(members)
+    """How an output record becomes a document; ``url_encoded`` names the members written percent-encoded, ``plain``
+    those of the root element that are not although deeper ones of that name are."""
+    write = _Writers(quote_etag, url_encoded).rows(members, plain)
     head, tail = f'{DECLARATION}<{root} xmlns="{S3_NAMESPACE}">', f"</{root}>"
     return lambda value: f"{head}{write((value,))[0]}{tail}".encode()
 
@@ -212,10 +218,12 @@ class _Writers:
         self._quote_etag = quote_etag
         self._url_encoded = url_encoded
 
-    def rows(self, members: Sequence[Member]) -> Callable[[Sequence[Any]], list[str]]:
+    def rows(
+        self, members: Sequence[Member], plain: frozenset[str] = frozenset()
+    ) -> Callable[[Sequence[Any]], list[str]]:
         """The content of each record: its elements in the model's order."""
         columns = [
-            (attrgetter(member.field), self._column(member))
+            (attrgetter(member.field), self._column(member, plain))
             for member in members
             if member.location is Location.BODY and not member.attribute
         ]
@@ -230,7 +238,7 @@ class _Writers:
 
         return write
 
-    def _column(self, member: Member) -> ColumnWriter:
+    def _column(self, member: Member, plain: frozenset[str] = frozenset()) -> ColumnWriter:
         shape, name = member.shape, member.wire_name
         if shape.kind is Kind.LIST:
             return self._list_column(name, shape)
@@ -239,7 +247,8 @@ class _Writers:
         start, end = f"<{name}>", f"</{name}>"
         if shape.name == "ETag" and self._quote_etag:
             start, end = f"{start}&quot;", f"&quot;{end}"
-        return _sparse(start, self._contents(member.name, shape), end)
+        contents = _texts if member.name in plain else self._contents(member.name, shape)
+        return _sparse(start, contents, end)
 
     def _contents(self, name: str, shape: Shape) -> Callable[[list[Any]], Sequence[str]]:
         match shape.kind:

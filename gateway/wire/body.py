@@ -266,13 +266,13 @@ def open_body(
 ) -> BodyStream:
     """The body of an authenticated request. Nothing is read yet.
 
-    ``max_bytes`` bounds the decoded content. ``length_required`` refuses a body whose decoded length is not announced:
-    S3 takes no plain chunked uploads.
+    ``max_bytes`` bounds the decoded content. ``length_required`` refuses a request that announces no body at all; a
+    plain chunked one may be of any length.
 
     Raises StorageError: MissingContentLength, EntityTooLarge, InvalidDigest (Content-MD5), InvalidRequest (checksum
     headers), InvalidArgument (x-amz-decoded-content-length), and what the payload's decoder refuses.
     """
-    if length_required and request.content_length is None and not payload.is_streaming:
+    if length_required and request.content_length is None and not request.is_chunked:
         raise StorageError("MissingContentLength")
     transfer_length = None if request.is_chunked else request.content_length or 0
     trailer_names = _trailer_names(request)

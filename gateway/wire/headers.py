@@ -48,7 +48,7 @@ def stored_content_encoding(value: str | None) -> str | None:
     if value is None:
         return None
     kept = [token for part in value.split(",") if (token := part.strip()) and token.lower() != "aws-chunked"]
-    return ",".join(kept) or None
+    return ", ".join(kept) or None
 
 
 def user_metadata(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ INSERT INTO storage.buckets (id, name, owner, owner_id, public)
 VALUES (%(bucket)s::text, %(bucket)s::text, rowlock.subject_uuid(%(owner_id)s::text), %(owner_id)s::text, %(public)s::boolean);
 
 -- name: find_bucket
+-- lane: quick
 -- As the caller; with what to say when it sees nothing.
 SELECT b.id, b.created_at, b.owner_id, b.public, rowlock.bucket_visibility(%(bucket)s::text)
 FROM (SELECT) AS once
@@ -19,4 +20,5 @@ LEFT JOIN storage.buckets AS b ON b.id = %(bucket)s::text;
 SELECT rowlock.delete_bucket(%(bucket)s::text);
 
 -- name: bucket_visibility
+-- lane: quick
 SELECT rowlock.bucket_visibility(%(bucket)s::text);

@@ -35,8 +35,15 @@ FROM rowlock.claim_garbage(
     make_interval(secs => %(grace_seconds)s::float8), make_interval(secs => %(claim_seconds)s::float8),
     %(page_size)s::integer) AS claimed;
 
--- name: forget_garbage
-DELETE FROM rowlock.garbage AS g WHERE g.id = ANY (%(ids)s::bigint[]);
+-- name: note_destroyed
+UPDATE rowlock.garbage AS g SET destroyed_at = clock_timestamp() WHERE g.id = ANY (%(ids)s::bigint[]);
+
+-- name: forget_destroyed
+DELETE FROM rowlock.garbage AS g
+WHERE g.destroyed_at < clock_timestamp() - make_interval(secs => %(older_than_seconds)s::float8);
+
+-- name: abandon_blobs
+SELECT rowlock.abandon_blobs(%(epoch)s::integer, %(backend)s::text, %(blob_ids)s::text[]);
 
 -- name: forget_completed_uploads
 -- A completion's answer is kept for a day, so that a client that lost it may ask again.

@@ -16,9 +16,6 @@ SELECT rowlock.record_part(
     %(backend)s::text, %(blob_id)s::text, %(size_bytes)s::bigint, %(etag)s::text,
     %(checksum_algorithm)s::text, %(checksum_value)s::text, %(owner_id)s::text);
 
--- name: is_recorded_part
-SELECT rowlock.is_recorded_part(%(upload_id)s::text, %(blob_id)s::text);
-
 -- name: list_parts
 -- The upload, probed as the caller, and a page of its parts; one row without a part where there is none.
 SELECT upload.backend, upload.checksum_algorithm, upload.checksum_type,
@@ -60,6 +57,7 @@ ORDER BY u.key COLLATE "C", u.created_at, u.id COLLATE "C"
 LIMIT %(page_size)s::integer;
 
 -- name: find_upload_start
+-- lane: quick
 SELECT u.created_at
 FROM storage.s3_multipart_uploads AS u
 WHERE u.bucket_id = %(bucket)s::text AND u.id = %(upload_id)s::text;

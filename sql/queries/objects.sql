@@ -1,4 +1,5 @@
 -- name: find_object
+-- lane: quick
 -- One object with all it takes to answer GET: facts, headers, and where its bytes are (or the bytes themselves).
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, o.content, o.part_sizes, o.part_blobs, o.part_checksums,
@@ -8,6 +9,7 @@ WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
     AND o.archived_at IS NULL AND NOT o.is_delete_marker;
 
 -- name: describe_object
+-- lane: quick
 -- The same without inline bytes, for HEAD.
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, NULL::bytea, o.part_sizes, o.part_blobs, o.part_checksums,

@@ -18,9 +18,14 @@ CREATE TABLE rowlock.garbage (
     backend text NOT NULL,
     blob_id text NOT NULL UNIQUE,
     released_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    claimed_until timestamptz
+    claimed_until timestamptz,
+    -- no row ever named it: its writer lost the connection and gave up (rowlock.abandon_blobs)
+    abandoned boolean NOT NULL DEFAULT false,
+    -- kept for a while after the bytes are gone, so that a late repetition of the write is recognised as one
+    destroyed_at timestamptz
 );
-CREATE INDEX garbage_released_at ON rowlock.garbage (released_at);
+CREATE INDEX garbage_released_at ON rowlock.garbage (released_at) WHERE destroyed_at IS NULL;
+CREATE INDEX garbage_destroyed_at ON rowlock.garbage (destroyed_at) WHERE destroyed_at IS NOT NULL;
 
 ALTER TABLE rowlock.epochs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rowlock.epochs FORCE ROW LEVEL SECURITY;
@@ -65,16 +70,19 @@ CREATE TRIGGER guard_bytes_update BEFORE UPDATE ON storage.objects FOR EACH ROW
     EXECUTE FUNCTION rowlock.guard_bytes();
 
 -- Whoever removes or replaces a row's bytes, in whatever way, leaves the blobs to the sweeper in the same transaction.
+-- A row that came back from a backup may name a blob that is garbage already: its grace period begins anew.
 CREATE FUNCTION rowlock.release_bytes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
     IF OLD.blob_id IS NOT NULL THEN
-        INSERT INTO rowlock.garbage (backend, blob_id) VALUES (OLD.backend, OLD.blob_id) ON CONFLICT (blob_id) DO NOTHING;
+        INSERT INTO rowlock.garbage (backend, blob_id) VALUES (OLD.backend, OLD.blob_id)
+        ON CONFLICT (blob_id) DO UPDATE SET released_at = excluded.released_at;
     END IF;
     IF OLD.part_blobs IS NOT NULL THEN
         INSERT INTO rowlock.garbage (backend, blob_id)
-        SELECT OLD.backend, part FROM unnest(OLD.part_blobs) AS part ON CONFLICT (blob_id) DO NOTHING;
+        SELECT OLD.backend, part FROM unnest(OLD.part_blobs) AS part
+        ON CONFLICT (blob_id) DO UPDATE SET released_at = excluded.released_at;
     END IF;
     RETURN NULL;
 END

@@ -9,7 +9,7 @@
 -- functions below only, never to the caller.
 CREATE FUNCTION rowlock.write_facts(
     p_bucket text, p_name text,
-    OUT file_size_limit bigint, OUT allowed_mime_types text[], OUT object_id uuid, OUT etag text)
+    OUT file_size_limit bigint, OUT allowed_mime_types text[], OUT object_id uuid, OUT etag text, OUT version text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
@@ -19,7 +19,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE SQLSTATE 'RL001';
     END IF;
-    SELECT o.id, o.etag INTO object_id, etag
+    SELECT o.id, o.etag, o.version INTO object_id, etag, version
     FROM storage.objects AS o
     WHERE o.bucket_id = p_bucket AND o.name = p_name COLLATE "C" AND o.archived_at IS NULL AND NOT o.is_delete_marker;
 END
@@ -78,6 +78,28 @@ BEGIN
 END
 $$;
 
+-- When did this blob become a row's? NULL: not yet. A write whose COMMIT was lost on the way is repeated, by the gateway
+-- or by a server process that reads its socket late; it must count once, although its row may have been replaced since.
+CREATE FUNCTION rowlock.blob_owned_since(p_blob_id text) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+$$
+DECLARE
+    since timestamptz;
+    given_up boolean;
+BEGIN
+    PERFORM rowlock.require_gateway();
+    SELECT o.updated_at INTO since FROM storage.objects AS o WHERE o.blob_id = p_blob_id;
+    IF FOUND THEN
+        RETURN since;
+    END IF;
+    SELECT g.released_at, g.abandoned INTO since, given_up FROM rowlock.garbage AS g WHERE g.blob_id = p_blob_id;
+    IF given_up THEN
+        RAISE SQLSTATE 'RL004';
+    END IF;
+    RETURN since;
+END
+$$;
+
 -- Writers of one key take turns. 64 bits; the lock is held for the committing transaction only.
 CREATE FUNCTION rowlock.lock_key(p_bucket text, p_name text) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = '' AS
@@ -109,6 +131,13 @@ BEGIN
         PERFORM rowlock.require_epoch(p_epoch);
     END IF;
     PERFORM rowlock.lock_key(p_bucket, p_name);
+    IF p_epoch IS NOT NULL THEN
+        last_modified := rowlock.blob_owned_since(coalesce(p_blob_id, p_part_blobs[1]));
+        IF last_modified IS NOT NULL THEN
+            RETURN NEXT;
+            RETURN;
+        END IF;
+    END IF;
     -- A row may come or go by plain SQL, which takes no lock of ours; look again, but not for ever.
     FOR attempt IN 1..5 LOOP
         facts := rowlock.write_facts(p_bucket, p_name);
@@ -123,7 +152,9 @@ BEGIN
                 part_sizes = p_part_sizes, part_blobs = p_part_blobs, part_checksums = p_part_checksums,
                 checksum_algorithm = p_checksum_algorithm, checksum_type = p_checksum_type,
                 checksum_value = p_checksum_value
+            -- the name too: plain SQL may rename the row while this waits for it
             WHERE o.id = facts.object_id AND o.etag IS NOT DISTINCT FROM facts.etag
+                AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
             RETURNING o.id, o.updated_at INTO object_id, last_modified;
             IF FOUND THEN
                 RETURN NEXT;
@@ -212,9 +243,12 @@ BEGIN
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
     UPDATE storage.objects AS o SET metadata = p_metadata, user_metadata = p_user_metadata
     WHERE o.id = facts.object_id AND o.version = p_source_version
+        AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
     RETURNING o.id, o.updated_at INTO object_id, last_modified;
     IF FOUND THEN
         RETURN NEXT;
+    ELSIF (rowlock.write_facts(p_bucket, p_name)).version = p_source_version THEN
+        RAISE insufficient_privilege USING MESSAGE = 'no policy lets this role replace the object';
     END IF;
     -- no row: another writer was faster, the caller reads the source again
 END
@@ -247,7 +281,9 @@ BEGIN
             RETURN 'absent';
         END IF;
         DELETE FROM storage.objects AS o
-        WHERE o.id = facts.object_id AND o.archived_at IS NULL AND (p_if_match IS NULL OR o.etag IS NOT DISTINCT FROM facts.etag);
+        WHERE o.id = facts.object_id AND o.archived_at IS NULL
+            AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
+            AND (p_if_match IS NULL OR o.etag IS NOT DISTINCT FROM facts.etag);
         IF FOUND THEN
             RETURN 'deleted';
         END IF;
@@ -283,20 +319,30 @@ LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
     existing text[] := ARRAY(SELECT rowlock.existing_names(p_bucket, p_names));
-    deleted text[];
+    deleted text[] := '{}';
+    gone_now text[];
 BEGIN
-    -- Rows are locked in the order of their names, so that two bulk deletes cannot wait for each other.
-    WITH doomed AS (
-        SELECT o.id FROM storage.objects AS o
-        JOIN unnest(p_names, p_etags) AS wanted (name, etag) ON o.name = wanted.name COLLATE "C"
-        WHERE o.bucket_id = p_bucket AND o.archived_at IS NULL AND NOT o.is_delete_marker
-            AND (wanted.etag IS NULL OR wanted.etag = '*' OR wanted.etag = o.etag)
-        ORDER BY o.name COLLATE "C"
-        FOR UPDATE OF o
-    ), gone AS (
-        DELETE FROM storage.objects AS o USING doomed WHERE o.id = doomed.id RETURNING o.name
-    )
-    SELECT array_agg(gone.name) INTO deleted FROM gone;
+    -- A row that was replaced by a new one while this waited for it is not in the statement's snapshot: look again.
+    FOR attempt IN 1..3 LOOP
+        -- Rows are locked in the order of their names, so that two bulk deletes cannot wait for each other.
+        WITH doomed AS (
+            SELECT o.id FROM storage.objects AS o
+            JOIN unnest(p_names, p_etags) AS wanted (name, etag) ON o.name = wanted.name COLLATE "C"
+            WHERE o.bucket_id = p_bucket AND o.archived_at IS NULL AND NOT o.is_delete_marker
+                AND (wanted.etag IS NULL OR wanted.etag = '*' OR wanted.etag = o.etag)
+                AND (attempt = 1 OR NOT o.name = ANY (deleted))
+            ORDER BY o.name COLLATE "C"
+            FOR UPDATE OF o
+        ), gone AS (
+            DELETE FROM storage.objects AS o USING doomed WHERE o.id = doomed.id RETURNING o.name
+        )
+        SELECT coalesce(array_agg(gone.name), '{}') INTO gone_now FROM gone;
+        deleted := deleted || gone_now;
+        EXIT WHEN cardinality(deleted) = cardinality(existing) OR (attempt > 1 AND cardinality(gone_now) = 0);
+        existing := deleted || ARRAY(
+            SELECT left_over FROM rowlock.existing_names(p_bucket, p_names) AS left_over
+            WHERE NOT left_over = ANY (deleted));
+    END LOOP;
     RETURN QUERY
         SELECT wanted.name,
             CASE
@@ -345,6 +391,7 @@ $$;
 
 ALTER FUNCTION rowlock.write_facts(text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.require_epoch(integer) OWNER TO rowlock_engine;
+ALTER FUNCTION rowlock.blob_owned_since(text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.is_current_version(text, text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.existing_names(text, text[]) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.bucket_exists(text) OWNER TO rowlock_engine;

@@ -66,6 +66,17 @@ DECLARE
 BEGIN
     PERFORM rowlock.require_gateway();
     PERFORM rowlock.require_epoch(p_epoch);
+    -- Writers of one part take turns; a repetition of a write that took effect changes nothing.
+    PERFORM rowlock.lock_key(p_upload_id, p_part_number::text);
+    SELECT part.created_at INTO stored FROM storage.s3_multipart_uploads_parts AS part WHERE part.blob_id = p_blob_id;
+    IF NOT FOUND THEN
+        SELECT o.updated_at INTO stored FROM storage.objects AS o
+        WHERE o.part_blobs @> ARRAY[p_blob_id] AND o.part_blobs IS NOT NULL;
+    END IF;
+    stored := coalesce(stored, rowlock.blob_owned_since(p_blob_id));
+    IF stored IS NOT NULL THEN
+        RETURN stored;
+    END IF;
     -- Against a completion or an abort running at this moment.
     PERFORM FROM storage.s3_multipart_uploads AS u
     WHERE u.id = p_upload_id AND u.bucket_id = p_bucket AND u.key = p_key COLLATE "C" AND u.completed_at IS NULL
@@ -85,18 +96,6 @@ BEGIN
         checksum_value = excluded.checksum_value, created_at = clock_timestamp()
     RETURNING part.created_at INTO stored;
     RETURN stored;
-END
-$$;
-
-CREATE FUNCTION rowlock.is_recorded_part(p_upload_id text, p_blob_id text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
-$$
-BEGIN
-    PERFORM rowlock.require_gateway();
-    PERFORM FROM storage.s3_multipart_uploads AS u WHERE u.id = p_upload_id FOR UPDATE;
-    RETURN EXISTS (
-        SELECT FROM storage.s3_multipart_uploads_parts AS part
-        WHERE part.upload_id = p_upload_id AND part.blob_id = p_blob_id);
 END
 $$;
 
@@ -175,7 +174,6 @@ ALTER FUNCTION rowlock.create_multipart_upload(text, text, text, text, text, jso
 ALTER FUNCTION rowlock.open_upload(text, text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.record_part(text, text, text, integer, integer, text, text, bigint, text, text, text, text)
     OWNER TO rowlock_engine;
-ALTER FUNCTION rowlock.is_recorded_part(text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.upload_parts(text, integer, integer) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.lock_upload(text, text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.finish_upload(text, text[], jsonb) OWNER TO rowlock_engine;

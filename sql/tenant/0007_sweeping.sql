@@ -8,7 +8,7 @@ $$
     WHERE EXISTS (SELECT FROM storage.objects AS o WHERE o.blob_id = wanted)
         OR EXISTS (SELECT FROM storage.objects AS o WHERE o.part_blobs @> ARRAY[wanted] AND o.part_blobs IS NOT NULL)
         OR EXISTS (SELECT FROM storage.s3_multipart_uploads_parts AS part WHERE part.blob_id = wanted)
-        OR EXISTS (SELECT FROM rowlock.garbage AS g WHERE g.blob_id = wanted)
+        OR EXISTS (SELECT FROM rowlock.garbage AS g WHERE g.blob_id = wanted AND g.destroyed_at IS NULL)
 $$;
 GRANT EXECUTE ON FUNCTION rowlock.owned_blobs(text[]) TO rowlock_engine;
 
@@ -20,11 +20,12 @@ LANGUAGE sql VOLATILE SECURITY INVOKER SET search_path = '' AS
 $$
     WITH due AS (
         SELECT g.id FROM rowlock.garbage AS g
-        WHERE g.released_at <= clock_timestamp() - p_grace
+        WHERE g.destroyed_at IS NULL AND g.released_at <= clock_timestamp() - p_grace
             AND (g.claimed_until IS NULL OR g.claimed_until < clock_timestamp())
             AND NOT EXISTS (SELECT FROM storage.objects AS o WHERE o.blob_id = g.blob_id)
             AND NOT EXISTS (SELECT FROM storage.objects AS o
                             WHERE o.part_blobs @> ARRAY[g.blob_id] AND o.part_blobs IS NOT NULL)
+            AND NOT EXISTS (SELECT FROM storage.s3_multipart_uploads_parts AS part WHERE part.blob_id = g.blob_id)
         ORDER BY g.released_at
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED
@@ -49,3 +50,18 @@ $$;
 CREATE FUNCTION rowlock.await_epoch(p_epoch integer) RETURNS void
 LANGUAGE sql VOLATILE SECURITY INVOKER SET search_path = '' AS
 $$ SELECT pg_catalog.pg_advisory_xact_lock(1919907700, p_epoch) $$;
+
+-- Gives up blobs of which their writer does not know whether a row names them, because it lost the connection in COMMIT.
+-- No transaction of the epoch is in flight while this decides, and one that comes later finds its blob abandoned
+-- (rowlock.blob_owned_since): what has no owner now never gets one.
+CREATE FUNCTION rowlock.abandon_blobs(p_epoch integer, p_backend text, p_blob_ids text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path = '' AS
+$$
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(1919907700, p_epoch);
+    INSERT INTO rowlock.garbage (backend, blob_id, abandoned)
+    SELECT p_backend, doubtful, true FROM unnest(p_blob_ids) AS doubtful
+    WHERE doubtful NOT IN (SELECT rowlock.owned_blobs(p_blob_ids))
+    ON CONFLICT (blob_id) DO NOTHING;
+END
+$$;

@@ -37,7 +37,7 @@ def test_text_is_sent_as_utf8() -> None:
         ("AWS-Chunked", None),
         ("aws-chunked,gzip", "gzip"),
         ("gzip, aws-chunked", "gzip"),
-        ("gzip, br", "gzip,br"),
+        ("gzip, br", "gzip, br"),
         ("aws-chunked, aws-chunked", None),
     ],
 )

@@ -1,0 +1,42 @@
+"""The scope as Postgres settings: the statement that begins every transaction, and the values it is given."""
+
+from operator import attrgetter
+from typing import Final
+
+from gateway import statements
+from gateway.context import Scope
+from gateway.errors import StorageError
+from gateway.metadata.parameters import encode_text
+from gateway.statements import Statement
+
+ALLOWED_ROLES: Final = frozenset({"anon", "authenticated", "service_role", "rowlock_engine"})
+SET_SCOPE: Final[Statement] = statements.load("session")["set_scope"]
+
+# The statement names its parameters after the fields of Scope; only the time limits are not of the request.
+_LIMITS: Final = ("statement_timeout", "lock_timeout")
+_of_scope: Final = attrgetter(*(name for name in SET_SCOPE.parameters if name not in _LIMITS))
+if SET_SCOPE.parameters[: len(_LIMITS)] != _LIMITS:
+    raise RuntimeError("set_scope must begin with its time limits")
+
+
+class ScopeValues:
+    """Turns scopes into the parameters of ``SET_SCOPE``, as text or encoded for the wire."""
+
+    def __init__(self, statement_timeout_seconds: float) -> None:
+        self._limits = [f"{statement_timeout_seconds * 1000:.0f}ms"] * len(_LIMITS)
+        self._encoded_limits = [encode_text(limit) for limit in self._limits]
+
+    def texts(self, scope: Scope) -> list[str]:
+        """In ``$n`` order. Raises AccessDenied for a role that is not allowed."""
+        return [*self._limits, *_fields(scope)]
+
+    def encoded(self, scope: Scope) -> list[bytes]:
+        """The same encoded. Raises AccessDenied, and psycopg.DataError for text Postgres cannot hold."""
+        return [*self._encoded_limits, *map(encode_text, _fields(scope))]
+
+
+def _fields(scope: Scope) -> tuple[str, ...]:
+    if scope.role not in ALLOWED_ROLES:
+        raise StorageError("AccessDenied")
+    fields: tuple[str, ...] = _of_scope(scope)
+    return fields
