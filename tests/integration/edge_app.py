@@ -1,6 +1,6 @@
-"""A small app that uses the whole of ``gateway.wire``, and a program that serves it by hypercorn or uvicorn.
+"""A small app that uses the whole of ``gateway.wire``, and a program that serves it by our edge, hypercorn or uvicorn.
 
-``python -m tests.integration.edge_app hypercorn|uvicorn FD`` with a listening socket as file descriptor FD.
+``python -m tests.integration.edge_app rowlock|hypercorn|uvicorn-httptools|uvicorn-h11 FD`` with a listening socket as file descriptor FD.
 """
 
 import asyncio
@@ -148,6 +148,7 @@ def main() -> int:
     sock = socket.socket(fileno=descriptor)
     if server.startswith("uvicorn"):
         return _serve_with_uvicorn(settings, sock, server.removeprefix("uvicorn-"))
+    settings = settings.model_copy(update={"edge": server})
     return run_worker(settings, sock, EdgeApp, on_ready=lambda: _note("ready"))
 
 

@@ -1,4 +1,4 @@
-"""The edge over real TCP: a small app behind our drain guard, on hypercorn and on uvicorn."""
+"""The edge over real TCP: a small app behind our drain guard, on our protocol class, on hypercorn and on uvicorn."""
 
 import signal
 import socket
@@ -68,11 +68,16 @@ def serving(kind: str, directory: Path, **environment: str) -> Iterator[Server]:
         process.wait()
 
 
-@pytest.fixture(scope="module")
-def hypercorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving("hypercorn", tmp_path_factory.mktemp("hypercorn")) as server:
+@pytest.fixture(scope="module", params=["rowlock", "hypercorn"])
+def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(request.param, tmp_path_factory.mktemp(request.param)) as server:
         assert_alive(server.target)
         yield server
+
+
+@pytest.fixture(params=["rowlock", "hypercorn"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module", params=["uvicorn-httptools", "uvicorn-h11"])
@@ -83,8 +88,8 @@ def uvicorn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_hypercorn(hypercorn: Server, check: Check) -> None:
-    check(hypercorn.target)
+def test_edge(edge: Server, check: Check) -> None:
+    check(edge.target)
 
 
 @pytest.mark.parametrize("check", PORTABLE, ids=lambda check: check.__name__)
@@ -102,25 +107,25 @@ def upload(target: Target, size: int) -> int:
 
 
 class TestUploads:
-    def test_a_large_body_arrives_whole(self, hypercorn: Server) -> None:
-        assert upload(hypercorn.target, 20_000_000) == 200
+    def test_a_large_body_arrives_whole(self, edge: Server) -> None:
+        assert upload(edge.target, 20_000_000) == 200
 
-    def test_100_Continue_comes_when_the_app_reads(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_100_Continue_comes_when_the_app_reads(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("PUT", KEY, "Authorization: a", "Content-Length: 5", "Expect: 100-continue")
             assert wire.answer(interim=True).status == 100
             wire.send(b"abcde")
             assert wire.answer().body == b"5"
             assert_serves(wire)
 
-    def test_a_client_that_does_not_wait_for_100_Continue_is_served(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_a_client_that_does_not_wait_for_100_Continue_is_served(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("PUT", KEY, "Authorization: a", "Content-Length: 5", "Expect: 100-continue")
             wire.send(b"abcde")
             assert wire.answer().body == b"5"
 
-    def test_a_stalled_body_is_RequestTimeout(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_a_stalled_body_is_RequestTimeout(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("PUT", KEY, "Authorization: a", "Content-Length: 100")
             wire.send(b"abc")
             started = time.monotonic()
@@ -130,8 +135,8 @@ class TestUploads:
             assert 0.8 < time.monotonic() - started < 3
             assert wire.closed_within(5)
 
-    def test_a_body_cut_by_half_close_is_IncompleteBody(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_a_body_cut_by_half_close_is_IncompleteBody(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("PUT", KEY, "Authorization: a", "Content-Length: 100")
             wire.send(b"abc")
             wire.socket.shutdown(socket.SHUT_WR)
@@ -139,15 +144,15 @@ class TestUploads:
             assert answer.status == 400
             assert b"IncompleteBody" in answer.body
 
-    def test_a_client_that_goes_away_is_noticed_at_once(self, hypercorn: Server) -> None:
-        hypercorn.notes.unlink(missing_ok=True)
-        with hypercorn.target.connect() as wire:
+    def test_a_client_that_goes_away_is_noticed_at_once(self, edge: Server) -> None:
+        edge.notes.unlink(missing_ok=True)
+        with edge.target.connect() as wire:
             wire.head("PUT", KEY, "Authorization: a", "Content-Length: 10000000")
             wire.send(PIECE * 20)
-        assert hypercorn.noted("disconnected")
+        assert edge.noted("disconnected")
 
-    def test_a_defect_before_the_body_was_read_is_500_and_frees_the_connection(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_a_defect_before_the_body_was_read_is_500_and_frees_the_connection(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("PUT", "/rowlock-wire-check/crash", "Authorization: a", "Transfer-Encoding: chunked")
             try:
                 wire.send(b"1\r\nx\r\n" * 500)
@@ -155,20 +160,20 @@ class TestUploads:
                 return
             assert wire.answer().status == 500
             assert wire.closed_within(5)
-        assert_alive(hypercorn.target)
+        assert_alive(edge.target)
 
 
 class TestDownloads:
-    def test_a_large_body_arrives_whole(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_a_large_body_arrives_whole(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("GET", "/rowlock-wire-check/stream?size=30000000")
             answer = wire.answer()
             assert answer.complete
             assert answer.body == bytes(30_000_000)
             assert_serves(wire)
 
-    def test_HEAD_and_304_have_no_body(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_HEAD_and_304_have_no_body(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("HEAD", "/rowlock-wire-check/stream?size=1000")
             assert wire.answer("HEAD").header("content-length") == "1000"
             wire.head("GET", "/rowlock-wire-check/unchanged")
@@ -176,8 +181,8 @@ class TestDownloads:
             assert (answer.status, answer.header("etag"), answer.header("content-length")) == (304, '"a"', None)
             assert_serves(wire)
 
-    def test_a_reader_that_fails_breaks_the_connection(self, hypercorn: Server) -> None:
-        self.assert_broken(hypercorn)
+    def test_a_reader_that_fails_breaks_the_connection(self, edge: Server) -> None:
+        self.assert_broken(edge)
 
     def test_a_reader_that_fails_breaks_the_connection_on_uvicorn(self, uvicorn: Server) -> None:
         self.assert_broken(uvicorn)
@@ -190,41 +195,41 @@ class TestDownloads:
             assert not answer.complete
             assert len(answer.body) < 1_000_000
 
-    def test_a_reader_that_fails_at_once_is_answered(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_a_reader_that_fails_at_once_is_answered(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("GET", "/rowlock-wire-check/unreadable?size=1000000")
             assert wire.answer().status == 500
 
-    def test_a_slow_reader_is_cut_and_its_blob_closed(self, hypercorn: Server) -> None:
-        hypercorn.notes.unlink(missing_ok=True)
-        with hypercorn.target.connect(receive_buffer_bytes=4096) as wire:
+    def test_a_slow_reader_is_cut_and_its_blob_closed(self, edge: Server) -> None:
+        edge.notes.unlink(missing_ok=True)
+        with edge.target.connect(receive_buffer_bytes=4096) as wire:
             wire.head("GET", "/rowlock-wire-check/stream?size=200000000")
             time.sleep(0.3)
-            before = hypercorn.open_files()
-            assert hypercorn.noted("closed", within_seconds=10)
+            before = edge.open_files()
+            assert edge.noted("closed", within_seconds=10)
             deadline = time.monotonic() + 5
-            while hypercorn.open_files() >= before and time.monotonic() < deadline:
+            while edge.open_files() >= before and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert hypercorn.open_files() < before, "the socket of a client that reads nothing is kept"
+            assert edge.open_files() < before, "the socket of a client that reads nothing is kept"
             assert not wire.answer().complete
 
-    def test_a_client_that_goes_away_ends_the_reading(self, hypercorn: Server) -> None:
-        hypercorn.notes.unlink(missing_ok=True)
-        with hypercorn.target.connect() as wire:
+    def test_a_client_that_goes_away_ends_the_reading(self, edge: Server) -> None:
+        edge.notes.unlink(missing_ok=True)
+        with edge.target.connect() as wire:
             wire.head("GET", "/rowlock-wire-check/stream?size=200000000&pause=0.01")
             wire.socket.recv(1000)
-        assert hypercorn.noted("closed", within_seconds=3)
+        assert edge.noted("closed", within_seconds=3)
 
-    def test_a_client_that_only_half_closes_is_answered(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_a_client_that_only_half_closes_is_answered(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("GET", "/rowlock-wire-check/stream?size=2000000&pause=0.01")
             wire.socket.shutdown(socket.SHUT_WR)
             answer = wire.answer()
             assert answer.complete
             assert len(answer.body) == 2_000_000
 
-    def test_no_server_header(self, hypercorn: Server) -> None:
-        with hypercorn.target.connect() as wire:
+    def test_no_server_header(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
             wire.head("GET", "/")
             answer = wire.answer()
             assert answer.header("server") is None
@@ -232,8 +237,8 @@ class TestDownloads:
 
 
 class TestConnections:
-    def test_over_the_cap_503_and_close(self, tmp_path: Path) -> None:
-        with serving("hypercorn", tmp_path, ROWLOCK_CONNECTIONS="3") as server:
+    def test_over_the_cap_503_and_close(self, kind: str, tmp_path: Path) -> None:
+        with serving(kind, tmp_path, ROWLOCK_CONNECTIONS="3") as server:
             held = [server.target.connect() for _ in range(3)]
             for wire in held:
                 assert_serves(wire)
@@ -248,8 +253,8 @@ class TestConnections:
             time.sleep(0.2)
             assert_alive(server.target)
 
-    def test_an_idle_connection_is_closed(self, tmp_path: Path) -> None:
-        with serving("hypercorn", tmp_path, ROWLOCK_KEEP_ALIVE_SECONDS="1") as server:
+    def test_an_idle_connection_is_closed(self, kind: str, tmp_path: Path) -> None:
+        with serving(kind, tmp_path, ROWLOCK_KEEP_ALIVE_SECONDS="1") as server:
             for used in (False, True):
                 with server.target.connect() as wire:
                     if used:
@@ -257,18 +262,18 @@ class TestConnections:
                     assert not wire.closed_within(0.7)
                     assert wire.closed_within(2)
 
-    def test_an_app_that_cannot_start_ends_the_worker_with_1(self, tmp_path: Path) -> None:
-        with serving("hypercorn", tmp_path, EDGE_START="crash") as server:
+    def test_an_app_that_cannot_start_ends_the_worker_with_1(self, kind: str, tmp_path: Path) -> None:
+        with serving(kind, tmp_path, EDGE_START="crash") as server:
             assert server.process.wait(timeout=15) == 1
 
-    def test_tls_speaks_only_http1(self, tmp_path: Path) -> None:
+    def test_tls_speaks_only_http1(self, kind: str, tmp_path: Path) -> None:
         certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1",
              "-keyout", str(key), "-out", str(certificate)],
             check=True, capture_output=True,
         )  # fmt: skip
-        with serving("hypercorn", tmp_path, ROWLOCK_TLS_CERT=str(certificate), ROWLOCK_TLS_KEY=str(key)) as server:
+        with serving(kind, tmp_path, ROWLOCK_TLS_CERT=str(certificate), ROWLOCK_TLS_KEY=str(key)) as server:
             target = Target("127.0.0.1", server.target.port, secure=True)
             assert upload(target, 300_000) == 200
             with target.connect() as wire:
@@ -280,8 +285,8 @@ class TestSigterm:
     """Every request that had begun is answered; what exceeds the deadline is visibly cut."""
 
     @pytest.fixture
-    def server(self, tmp_path: Path) -> Iterator[Server]:
-        with serving("hypercorn", tmp_path) as server:
+    def server(self, kind: str, tmp_path: Path) -> Iterator[Server]:
+        with serving(kind, tmp_path) as server:
             assert_alive(server.target)
             yield server
 
