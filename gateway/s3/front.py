@@ -193,7 +193,10 @@ class S3Front:
         ids = ((b"x-amz-request-id", request_id.encode("ascii")), (b"x-amz-id-2", self._host_id.encode("ascii")))
         stamped = replace(response, headers=(*ids, *PROTECTIVE_HEADERS, *response.headers))
         head = scope["method"] == "HEAD"
-        return await send_response(stamped, send, idle_seconds=self._limits.send_idle_seconds, head=head)
+        extensions = scope.get("extensions") or ()
+        return await send_response(
+            stamped, send, idle_seconds=self._limits.send_idle_seconds, head=head, extensions=extensions
+        )
 
 
 def visible_headers(headers: Mapping[str, str]) -> str:

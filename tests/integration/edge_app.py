@@ -1,6 +1,7 @@
 """A small app that uses the whole of ``gateway.wire``, and a program that serves it by our edge, hypercorn or uvicorn.
 
-``python -m tests.integration.edge_app rowlock|hypercorn|uvicorn-httptools|uvicorn-h11 FD`` with a listening socket as file descriptor FD.
+``python -m tests.integration.edge_app rowlock|hypercorn|uvicorn-httptools|uvicorn-h11 FD`` with a listening socket as
+file descriptor FD.
 """
 
 import asyncio
@@ -79,7 +80,10 @@ class EdgeApp:
         except ClientDisconnected:
             _note("disconnected")
             return
-        await send_response(response, send, idle_seconds=self._settings.send_idle_seconds, head=head)
+        extensions = scope.get("extensions") or ()
+        await send_response(
+            response, send, idle_seconds=self._settings.send_idle_seconds, head=head, extensions=extensions
+        )
 
     async def _respond(self, scope: Any, receive: Any) -> Response:
         request = RawRequest.from_scope(scope, "request-1")

@@ -1,1 +1,1 @@
-"""The HTTP/1.1 edge: request heads by llhttp, everything else here, nothing between a request and the app but one task."""
+"""The HTTP/1.1 edge: heads by llhttp, everything else here, one task a request between the bytes and the app."""

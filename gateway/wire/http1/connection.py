@@ -5,6 +5,7 @@ head parser, and are watched by one timer.
 """
 
 import asyncio
+import errno
 import logging
 import socket
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -18,7 +19,8 @@ from gateway.wire.http1 import answer
 from gateway.wire.http1.exchange import Exchange
 from gateway.wire.http1.head import HEAD_END, MAX_HEAD_BYTES, BadMessage, HeadParser, RequestHead, looks_bad
 from gateway.wire.http1.sendfile import AVAILABLE as SENDFILE_AVAILABLE
-from gateway.wire.http1.sendfile import FileSender
+from gateway.wire.http1.sendfile import FileSender, FileTooShort
+from gateway.wire.response import DEADLINE, SEND_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +118,9 @@ class EdgeConnection(asyncio.BufferedProtocol):
         self._write_paused = False
         self._file: FileSender | None = None
         self._secure = transport.get_extra_info("ssl_object") is not None
-        self._extensions: dict[str, dict[str, Any]] = {"rowlock.response.deadline": {}}
+        self._extensions: dict[str, dict[str, Any]] = {DEADLINE: {}}
         if SENDFILE_AVAILABLE and not self._secure:
-            self._extensions["http.response.zerocopysend"] = {}
+            self._extensions[SEND_FILE] = {}
         self._client = _address(transport.get_extra_info("peername"))
         self._server = _address(transport.get_extra_info("sockname"))
         transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
@@ -329,7 +331,7 @@ class EdgeConnection(asyncio.BufferedProtocol):
             self._transport.writelines(pieces)
 
     async def drain(self) -> None:
-        """Wait while the transport holds enough. Raises ConnectionResetError when the client has gone or was too slow."""
+        """Wait while the transport holds enough. Raises ConnectionResetError: the client is gone or too slow."""
         if self._write_paused:
             await self._until_writable()
 
@@ -345,7 +347,7 @@ class EdgeConnection(asyncio.BufferedProtocol):
             raise ConnectionResetError("the client has gone")
 
     async def send_file(self, fd: int, offset_bytes: int, count_bytes: int) -> None:
-        """Send a range of a file behind everything written. Raises ConnectionResetError, OSError, FileTooShort."""
+        """Send a range of a file behind everything written. Raises ConnectionResetError and other OSErrors."""
         while self._transport.get_write_buffer_size():
             self._transport.set_write_buffer_limits(high=0)
             try:
@@ -361,6 +363,8 @@ class EdgeConnection(asyncio.BufferedProtocol):
         self._file = FileSender(self._edge.file_threads, sock, on_blocked=self._blocked, on_progress=self._unblocked)
         try:
             await self._file.send(fd, offset_bytes, count_bytes)
+        except FileTooShort:
+            raise OSError(errno.EIO, "the file ended before its range") from None
         finally:
             self._file = None
 

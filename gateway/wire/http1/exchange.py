@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from gateway.wire.http1 import answer
 from gateway.wire.http1.chunked import ChunkedDecoder
 from gateway.wire.http1.head import RequestHead
+from gateway.wire.response import SEND_FILE
 
 Message = MutableMapping[str, Any]
 
@@ -135,7 +136,7 @@ class Exchange:
     # --- the answer -----------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
-        """The ``send`` of ASGI, with its extension ``http.response.zerocopysend``.
+        """The ``send`` of ASGI, with its extension ``zerocopysend``.
 
         Raises ConnectionResetError when nobody can receive the answer any more, ValueError for a field with a line
         end, RuntimeError for messages out of order and for a body that is not as long as announced.
@@ -153,7 +154,7 @@ class Exchange:
         more = message.get("more_body", False)
         if kind == "http.response.body":
             self._write_piece(message.get("body", b""), more)
-        elif kind == "http.response.zerocopysend":
+        elif kind == SEND_FILE:
             await self._send_file(message)
         else:
             raise RuntimeError(f"unknown message {kind}")

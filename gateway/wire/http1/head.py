@@ -48,7 +48,9 @@ class HeadParser:
         line = _REQUEST_LINE.match(head)
         if line is None:
             raise BadMessage("request line")
-        self._headers, self._framing = headers, framing = [], {}
+        headers: list[tuple[bytes, bytes]] = []
+        framing: dict[bytes, bytes] = {}
+        self._headers, self._framing = headers, framing
         try:
             # A parser of its own for each head: no state of one message, or of one client, can reach the next.
             HttpRequestParser(self).feed_data(head)
