@@ -7,13 +7,17 @@ file descriptor FD.
 import asyncio
 import logging
 import os
+import random
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.blobs.readers import FileReader
 from gateway.config import Settings
 from gateway.context import ObjectAddress
 from gateway.errors import StorageError
@@ -62,9 +66,30 @@ def _note(text: str) -> None:
         notes.write(text + "\n")
 
 
+class NotingReader(FileReader):
+    """A reader of a file that tells when it was closed."""
+
+    async def close(self) -> None:
+        await super().close()
+        _note("closed")
+
+
+FILE_BYTES = 8_000_000
+FILE_SEED = 7
+
+
+def file_content() -> bytes:
+    """What ``/file`` gives a range of."""
+    return random.Random(FILE_SEED).randbytes(FILE_BYTES)
+
+
 class EdgeApp:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._threads = ThreadPoolExecutor(2)
+        with tempfile.NamedTemporaryFile(delete=False) as file:
+            file.write(file_content())
+        self._path = file.name
         self._limits = BodyLimits(settings.body_idle_seconds, settings.body_min_bytes_per_second)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -108,6 +133,13 @@ class EdgeApp:
         match key:
             case "stream":
                 return Response(200, (), Zeros(size, pause_seconds=float(request.query_value("pause") or 0)))
+            case "file":
+                offset = int(request.query_value("offset") or 0)
+                extra = int(request.query_value("extra") or 0)  # announced, but not in the file
+                if repeat := int(request.query_value("repeat") or 0):
+                    os.truncate(self._path, repeat * FILE_BYTES)  # sparse: as many zeros as a slow reader needs
+                fd = os.open(self._path, os.O_RDONLY)
+                return Response(200, (), NotingReader(self._threads, fd, offset, size + extra, size + extra))
             case "broken":
                 return Response(200, (), Zeros(size, fails_after=size // 2))
             case "unreadable":

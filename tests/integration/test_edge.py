@@ -16,6 +16,7 @@ import pytest
 
 from conformance.wire.checks import CHECKS, KEY, PIECE, PORTABLE, Check, assert_alive, assert_serves
 from conformance.wire.client import Target
+from tests.integration.edge_app import FILE_BYTES, file_content
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = {
@@ -234,6 +235,115 @@ class TestDownloads:
             answer = wire.answer()
             assert answer.header("server") is None
             assert answer.header("date") is not None
+
+
+class TestFiles:
+    """Bodies that are files: sent by the kernel where the server can, read and written elsewhere."""
+
+    CONTENT = file_content()
+
+    def whole(self, target: Target) -> None:
+        with target.connect() as wire:
+            for offset, size in ((0, FILE_BYTES), (1, 1), (4095, 300_001), (FILE_BYTES - 1, 1)):
+                wire.head("GET", f"/rowlock-wire-check/file?offset={offset}&size={size}")
+                answer = wire.answer()
+                assert answer.header("content-length") == str(size)
+                assert answer.body == self.CONTENT[offset : offset + size]
+            assert_serves(wire)
+
+    def test_ranges_arrive_whole(self, edge: Server) -> None:
+        self.whole(edge.target)
+
+    def test_ranges_arrive_whole_on_uvicorn(self, uvicorn: Server) -> None:
+        self.whole(uvicorn.target)
+
+    def test_HEAD_sends_nothing_of_it(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
+            wire.head("HEAD", f"/rowlock-wire-check/file?size={FILE_BYTES}")
+            assert wire.answer("HEAD").header("content-length") == str(FILE_BYTES)
+            assert_serves(wire)
+
+    def test_pipelined_ones_are_sent_in_order(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
+            for number in range(10):
+                wire.head("GET", f"/rowlock-wire-check/file?offset={number}&size=400000")
+                wire.head("GET", KEY)
+            for number in range(10):
+                assert wire.answer().body == self.CONTENT[number : number + 400_000]
+                assert wire.answer().status == 403
+
+    def test_a_file_that_ends_too_early_breaks_the_connection(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
+            wire.head("GET", f"/rowlock-wire-check/file?size={FILE_BYTES}&extra=1000")
+            answer = wire.answer()
+            assert answer.status == 200
+            assert not answer.complete
+
+    def test_a_slow_reader_is_cut_and_its_file_closed(self, kind: str, tmp_path: Path) -> None:
+        with serving(kind, tmp_path) as server:
+            assert_alive(server.target)
+            before = server.open_files()
+            with server.target.connect(receive_buffer_bytes=4096) as wire:
+                wire.head("GET", f"/rowlock-wire-check/file?repeat=20&size={20 * FILE_BYTES}")
+                assert server.noted("closed", within_seconds=10)
+                deadline = time.monotonic() + 5
+                while server.open_files() > before and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                assert server.open_files() <= before
+                assert not wire.answer().complete
+
+    def test_a_client_that_goes_away_ends_the_sending(self, kind: str, tmp_path: Path) -> None:
+        with serving(kind, tmp_path) as server:
+            with server.target.connect(receive_buffer_bytes=4096) as wire:
+                wire.head("GET", f"/rowlock-wire-check/file?repeat=20&size={20 * FILE_BYTES}")
+                wire.socket.recv(1000)
+            assert server.noted("closed", within_seconds=3)
+            assert_alive(server.target)
+
+    def test_sigterm_lets_it_finish(self, kind: str, tmp_path: Path) -> None:
+        with serving(kind, tmp_path) as server, server.target.connect(receive_buffer_bytes=65536) as wire:
+            wire.head("GET", f"/rowlock-wire-check/file?size={FILE_BYTES}")
+            wire.socket.recv(1, socket.MSG_PEEK)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            assert wire.answer().body == self.CONTENT
+            assert server.process.wait(timeout=10) == 0
+
+
+class TestEarlyInput:
+    def test_a_request_and_the_end_of_the_input_at_once(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
+            wire.head("GET", "/rowlock-wire-check/stream?size=100000")
+            wire.socket.shutdown(socket.SHUT_WR)
+            assert len(wire.answer().body) == 100_000
+            assert wire.closed_within(3)
+
+    def test_http_1_0(self, edge: Server) -> None:
+        with edge.target.connect() as wire:
+            wire.send(f"GET {KEY} HTTP/1.0\r\nHost: {edge.target.authority}\r\n\r\n".encode("ascii"))
+            answer = wire.answer()
+            assert (answer.status, answer.closes) == (403, True)
+            assert wire.closed_within(3)
+
+    def test_a_pipeline_of_a_thousand(self, edge: Server) -> None:
+        """More than one read of requests, sent before the first answer is taken."""
+        with edge.target.connect() as wire:
+            request = f"GET {KEY} HTTP/1.1\r\nHost: {edge.target.authority}\r\n\r\n".encode("ascii")
+            with ThreadPoolExecutor(1) as pool:
+                sent = pool.submit(wire.send, request * 1000)
+                assert [wire.answer().status for _ in range(1000)] == [403] * 1000
+                sent.result()
+
+    def test_a_bad_chunk_is_400_and_the_app_learns_of_it(self, edge: Server) -> None:
+        edge.notes.unlink(missing_ok=True)
+        with edge.target.connect() as wire:
+            wire.head("PUT", KEY, "Authorization: a", "Transfer-Encoding: chunked")
+            wire.send(b"3\r\nabc\r\n")
+            wire.send(b"3\r\nabcXX")
+            answer = wire.answer()
+            assert (answer.status, answer.closes) == (400, True)
+            assert edge.noted("disconnected")
+            assert wire.closed_within(5)
 
 
 class TestConnections:
