@@ -82,7 +82,7 @@ class Proxy:
                     answer.cancel()
                     await asyncio.wait([answer])
                     if cut is Cut.AFTER:
-                        while not data.endswith(SYNC) and not data.startswith(b"Q"):
+                        while SYNC not in data and not data.startswith(b"Q"):
                             more = await reader.read(1 << 16)
                             if not more:
                                 break
