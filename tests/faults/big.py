@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import urllib.request
-
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path

