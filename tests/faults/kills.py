@@ -42,7 +42,8 @@ class Result:
 
     def __str__(self) -> str:
         return (
-            f"{self.kills.total()} kills and {self.starts} starts in {self.rounds} rounds, {self.operations} operations checked, "
+            f"{self.kills.total()} kills and {self.starts} starts in {self.rounds} rounds, "
+            f"{self.operations} operations checked, "
             f"{self.objects} objects and parts compared\nkilled: {dict(self.kills.most_common())}\n"
             f"outcomes: {dict(sorted(self.outcomes.items()))}"
         )
@@ -66,9 +67,7 @@ def run(kills: int, seconds: float, seed: int, say: Callable[[str], None]) -> Re
 def _round(server: Server, history: History, chance: random.Random, result: Result, left: int) -> None:
     result.rounds += 1
     prefix = f"r{result.rounds:03}"
-    load = Load(
-        server.client(), history, clients=CLIENTS, seed=chance.randrange(1 << 32), prefix=prefix, keys=24
-    )
+    load = Load(server.client(), history, clients=CLIENTS, seed=chance.randrange(1 << 32), prefix=prefix, keys=24)
     load.start()
     try:
         for _ in range(min(KILLS_A_ROUND, left)):
@@ -95,7 +94,7 @@ def _round(server: Server, history: History, chance: random.Random, result: Resu
     result.objects = report["objects"] + report["parts"] + report["inline_objects"]
     result.outcomes += load.outcomes
     assert not load.faults, load.faults
-    keys = [key for key in history.keys() if key.startswith(prefix)]
+    keys = [key for key in history.names() if key.startswith(prefix)]
     result.operations += sum(len(history.of(key)) for key in keys)
     violations = history.violations(keys)
     assert not violations, "not linearizable:\n" + "\n\n".join(violations)
@@ -104,7 +103,7 @@ def _round(server: Server, history: History, chance: random.Random, result: Resu
 def _read_everything_again(server: Server, history: History) -> None:
     """What was acknowledged in the first round has survived the kills of all others."""
     reader = Load(server.client(), history, clients=0, seed=0, prefix="", keys=0)
-    keys = history.keys()
+    keys = history.names()
     for key in keys:
         reader.get(key, patient=True)
     assert not reader.faults, reader.faults

@@ -96,7 +96,9 @@ class Server:
     def environment(self) -> dict[str, str]:
         """What it and further commands on its data directory run with."""
         clean = {
-            name: value for name, value in os.environ.items() if not name.startswith(("ROWLOCK_", "DATABASE_URL", "AWS_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ROWLOCK_", "DATABASE_URL", "AWS_"))
         }
         return {
             **clean,

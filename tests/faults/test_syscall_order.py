@@ -78,7 +78,9 @@ def test_put_is_answered_after_every_step_that_makes_it_durable(trace: list[str]
     written = [index for index, call in enumerate(trace) if re.match(r"p?write(64|v)?\(\d+<[^>]*/blobs/", call)]
     synchronised = first(r"^f(data)?sync\(\d+<[^>]*/blobs/[^>]*(deleted|#\d+|tmp/)")
     directory = first(r"^fsync\(\d+<[^>]*/blobs/[0-9a-f]{8}/[0-9a-f]{2}>\)", linked)
-    commit = first(r"^(sendto|write|sendmsg)\(.*rowlock\.put_object\(|^(sendto|write|sendmsg)\(.*" + blob.group(1), linked)
+    commit = first(
+        r"^(sendto|write|sendmsg)\(.*rowlock\.put_object\(|^(sendto|write|sendmsg)\(.*" + blob.group(1), linked
+    )
     answered = first(r"^(sendto|write|writev|sendmsg)\(.*HTTP/1\.1 200")
     assert written
     assert max(index for index in written if index < linked) < synchronised < linked < directory < commit < answered

@@ -32,8 +32,9 @@ async def epoch(session: Session) -> int:
 
 def stored(key: str, epoch: int, etag: str = "e", blob_id: str | None = None) -> NewObject:
     return NewObject(
-        bucket="docs", key=key, version=secrets.token_hex(8), owner_id=None, headers=Headers("text/plain"), size_bytes=5,
-        etag=etag, epoch=epoch, backend="file", blob_id=blob_id or f"{epoch:08x}{secrets.token_hex(12)}",
+        bucket="docs", key=key, version=secrets.token_hex(8), owner_id=None,
+        headers=Headers("text/plain"), size_bytes=5, etag=etag, epoch=epoch, backend="file",
+        blob_id=blob_id or f"{epoch:08x}{secrets.token_hex(12)}",
     )  # fmt: skip
 
 
@@ -212,7 +213,8 @@ class TestSweeper:
         await objects.put_object(session, SERVICE, new, ANY)
         # as after a restored backup
         owner.execute(
-            "insert into rowlock.garbage (backend, blob_id, released_at) values ('file', %s, now() - interval '2 days')",
+            "insert into rowlock.garbage (backend, blob_id, released_at) "
+            "values ('file', %s, now() - interval '2 days')",
             [new.blob_id],
         )
         await objects.delete_object(session, SERVICE, "docs", "a", None)
@@ -223,9 +225,7 @@ class TestSweeper:
         with pytest.raises(StorageError, match="ServiceUnavailable"):
             await objects.put_object(session, SERVICE, stored("a", epoch), ANY)
 
-    async def test_two_sweepers_never_claim_the_same(
-        self, session: Session, owner: psycopg.Connection[Any]
-    ) -> None:
+    async def test_two_sweepers_never_claim_the_same(self, session: Session, owner: psycopg.Connection[Any]) -> None:
         owner.execute(
             "insert into rowlock.garbage (backend, blob_id, released_at)"
             " select 'file', md5(n::text), now() - interval '1 hour' from generate_series(1, 300) as n"
@@ -268,8 +268,8 @@ class TestTwoGateways:
 
 async def begin(session: Session) -> None:
     await multipart.create_multipart_upload(
-        session, SERVICE, upload_id="u", bucket="docs", key="m", version="v", owner_id=None, headers=Headers("text/plain"),
-        backend="file", checksum_algorithm=None, checksum_type=None,
+        session, SERVICE, upload_id="u", bucket="docs", key="m", version="v", owner_id=None,
+        headers=Headers("text/plain"), backend="file", checksum_algorithm=None, checksum_type=None,
     )  # fmt: skip
 
 
