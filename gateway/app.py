@@ -1,8 +1,9 @@
 """The application: composes database, stores, authentication and fronts, and logs one line a request."""
 
-import secrets
+import logging
+import os
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Final
 
 import structlog
@@ -17,12 +18,17 @@ from gateway.operations.services import Limits, Services
 from gateway.operations.table import OPERATIONS
 from gateway.s3.front import FrontLimits, S3Front
 from gateway.telemetry.events import RequestLog
+from gateway.telemetry.logging import log_facts
 from gateway.tenants.control import PostgresControlDatabase
 from gateway.tenants.registry import DEFAULT_TENANT, PostgresRegistry
 from gateway.tenants.secrets import MasterKey
 from gateway.wire.drain import Application
 
 _log = structlog.get_logger(__name__)
+_requests = logging.getLogger(__name__)
+
+_ID_STEP: Final = 0x9E3779B97F4A7C15
+_ID_MASK: Final = 2**64 - 1
 
 SINGLE_TENANT: Final = DEFAULT_TENANT
 
@@ -49,15 +55,16 @@ class Rowlock:
             limits=Limits(settings.max_object_bytes, settings.max_put_bytes, settings.inline_max_bytes),
         )
         identify = Identify(tenant, CredentialStore(registry))
-        self._front = S3Front(
+        front = S3Front(
             OPERATIONS, services, identify, tenant=tenant, domain=settings.domain, limits=FrontLimits.of(settings)
         )
+        self._logged = logged(front)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
-            await logged(self._front)(scope, receive, send)
+            await self._logged(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -79,12 +86,21 @@ class Rowlock:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+def request_ids() -> Iterator[str]:
+    """Sixteen hex digits each, different in every process: a random start, and steps that visit all 2^64 numbers."""
+    number = int.from_bytes(os.urandom(8))
+    while True:
+        number = (number + _ID_STEP) & _ID_MASK
+        yield f"{number:016X}"
+
+
 def logged(front: Application) -> Application:
     """One line a request, whatever became of it, with an id that its answer carries too."""
+    ids = request_ids()
 
     async def application(scope: Any, receive: Receive, send: Send) -> None:
         log = scope["rowlock.log"] = RequestLog()
-        request_id = scope["rowlock.request_id"] = secrets.token_hex(8).upper()
+        request_id = scope["rowlock.request_id"] = next(ids)
         began = time.perf_counter()
         status = 0
 
@@ -98,21 +114,21 @@ def logged(front: Application) -> Application:
             await front(scope, receive, observed)
         finally:
             client = scope.get("client")
-            _log.info(
-                "request",
-                request_id=request_id,
-                method=scope["method"],
-                operation=log.operation,
-                bucket=log.bucket,
-                key=log.key,
+            facts = {
+                "request_id": request_id,
+                "method": scope["method"],
+                "operation": log.operation,
+                "bucket": log.bucket,
+                "key": log.key,
                 # 499, as proxies write it: the client went away before there was an answer
-                status=status or 499,
-                code=log.error_code,
-                access_key_id=log.access_key_id,
-                client=client[0] if client else None,
-                bytes_in=log.bytes_in,
-                bytes_out=log.bytes_out,
-                milliseconds=round((time.perf_counter() - began) * 1000, 2),
-            )
+                "status": status or 499,
+                "code": log.error_code,
+                "access_key_id": log.access_key_id,
+                "client": client[0] if client else None,
+                "bytes_in": log.bytes_in,
+                "bytes_out": log.bytes_out,
+                "milliseconds": round((time.perf_counter() - began) * 1000, 2),
+            }
+            log_facts(_requests, "request", facts)
 
     return application

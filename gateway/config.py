@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     port: int = Field(9000, ge=0, le=65535, description="Port of the S3 API")
     region: str = Field("us-east-1", min_length=1, description="Region that requests must be signed for")
     workers: int | None = Field(None, ge=1, le=256, description="Worker processes (default: one a processor)")
+    edge: Literal["rowlock", "hypercorn"] = Field("rowlock", description="Who speaks HTTP/1.1 on connections")
     domain: str | None = Field(None, description="Base domain of virtual-host style, e.g. s3.example.com")
     tls_cert: Path | None = Field(None, description="Certificate chain (PEM); with tls_key the server speaks https")
     tls_key: Path | None = Field(None, description="Private key (PEM)")

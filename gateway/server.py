@@ -92,9 +92,13 @@ class Worker:
     def __init__(self, settings: Settings, app: Application, on_ready: Callable[[], None] | None = None) -> None:
         self._settings = settings
         self._in_flight = InFlight(_announcing(DrainGuard(app), on_ready))
-        self._connections = ConnectionFactory(
-            ConnectionLimits(header_seconds=settings.header_timeout_seconds, connections=settings.connections)
+        limits = ConnectionLimits(
+            header_seconds=settings.header_timeout_seconds,
+            keep_alive_seconds=settings.keep_alive_seconds,
+            send_seconds=settings.send_idle_seconds,
+            connections=settings.connections,
         )
+        self._connections = ConnectionFactory(limits, self._in_flight if settings.edge == "rowlock" else None)
         self._stopping = asyncio.Event()
         self._closing = asyncio.Event()
 
@@ -128,6 +132,7 @@ class Worker:
             await worker_serve(app, config, sockets=sockets, shutdown_trigger=self._closing.wait)
         finally:
             ending.cancel()
+            self._connections.shutdown()
 
     async def _end(self) -> None:
         await self._stopping.wait()
@@ -139,6 +144,7 @@ class Worker:
             async with asyncio.timeout(min(_GRACE_SECONDS, drain_seconds)):
                 await self._connections.idle.wait()
         self._closing.set()
+        self._connections.close_idle()
         await asyncio.sleep(max(0.0, deadline - loop.time()))
         if len(self._in_flight):
             logger.warning("stopping: %d requests are cancelled at the deadline", len(self._in_flight))

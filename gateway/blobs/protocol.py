@@ -87,6 +87,7 @@ class BlobReader(Protocol):
     """An opened range of one blob; it stays readable although the blob is deleted meanwhile.
 
     Iterate it once, and close it in any case. Iteration yields exactly ``size_bytes`` bytes or raises StorageError.
+    A reader may also have ``content`` or ``segments()``; see ``wire.response.ResponseBody``.
     """
 
     size_bytes: int

@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
-from typing import Final
+from typing import Final, Union
 
 from gateway.blobs.os_errors import storage_error
 from gateway.blobs.serial import Serial
@@ -15,30 +15,37 @@ SMALL_BYTES: Final = 256 * 1024
 PIECE_BYTES: Final = 512 * 1024
 
 
+Segment = Union[bytes, "FileReader"]
+
+
 class BytesReader:
-    """A BlobReader of a range that is in memory."""
+    """A BlobReader of a range that is in memory: ``content``."""
 
     def __init__(self, data: bytes, blob_size_bytes: int) -> None:
         self.size_bytes = len(data)
         self.blob_size_bytes = blob_size_bytes
-        self._data = data
+        self.content = data
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._data), PIECE_BYTES):
-            yield self._data[start : start + PIECE_BYTES]
+        for start in range(0, len(self.content), PIECE_BYTES):
+            yield self.content[start : start + PIECE_BYTES]
 
     async def close(self) -> None:
         """Nothing to let go of."""
 
 
 class FileReader:
-    """A BlobReader that reads one piece ahead in threads, and closes the descriptor with the last piece."""
+    """A BlobReader that reads one piece ahead in threads, and closes the descriptor with the last piece.
+
+    It is also a range of an open file (``fileno``, ``offset_bytes``, ``size_bytes``), for a server that sends files.
+    """
 
     def __init__(self, executor: Executor, fd: int, offset_bytes: int, length_bytes: int, blob_size_bytes: int) -> None:
         self.size_bytes = length_bytes
         self.blob_size_bytes = blob_size_bytes
         self._serial = Serial(executor)
         self._fd = fd
+        self.offset_bytes = offset_bytes
         self._position_bytes = offset_bytes
         self._end_bytes = offset_bytes + length_bytes
 
@@ -51,6 +58,16 @@ class FileReader:
                 raise storage_error(error) from error
             self._read_ahead()
             yield piece
+
+    def fileno(self) -> int:
+        """The descriptor, open until :meth:`close`. Raises ValueError after it."""
+        if self._fd < 0:
+            raise ValueError("the file is closed")
+        return self._fd
+
+    async def segments(self) -> AsyncIterator[Segment]:
+        """The range as one piece, in place of iteration."""
+        yield self
 
     async def close(self) -> None:
         """Let go of the file, after a read that is still running."""

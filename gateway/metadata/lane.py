@@ -25,7 +25,7 @@ _TEND_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 5.0
 _FIRST_BACKOFF_SECONDS: Final = 0.05
-_LONGEST_BACKOFF_SECONDS: Final = 2.0
+_LONGEST_BACKOFF_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)

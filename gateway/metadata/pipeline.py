@@ -42,7 +42,7 @@ class Segment:
     """One scoped statement and the future of its rows. ``plan`` is (text, role): plans depend on row-level security,
     hence on the role, so each role has its own prepared statement."""
 
-    __slots__ = ("error", "formats", "future", "parameters", "plan", "prepared", "results", "scope")
+    __slots__ = ("error", "formats", "future", "name", "parameters", "plan", "prepared", "results", "scope")
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Segment:
         future: asyncio.Future[list[Row]],
     ) -> None:
         self.scope = scope
+        self.name = statement.name
         self.plan = (statement.text, role)
         self.parameters = parameters
         self.formats = formats
@@ -126,8 +127,8 @@ class PipelineConnection:
             while self._to_close:
                 pgconn.send_close_prepared(self._to_close.pop())
                 position += 1
-            position = self._execute(segment, _SCOPE_PLAN, position, segment.scope, None)
-            self._execute(segment, segment.plan, position, segment.parameters, segment.formats)
+            position = self._execute(segment, SET_SCOPE.name, _SCOPE_PLAN, position, segment.scope, None)
+            self._execute(segment, segment.name, segment.plan, position, segment.parameters, segment.formats)
             pgconn.pipeline_sync()
             self._flush()
         except Exception as error:
@@ -162,6 +163,7 @@ class PipelineConnection:
     def _execute(
         self,
         segment: Segment,
+        statement_name: str,
         plan: tuple[str, str],
         position: int,
         parameters: Sequence[bytes | None],
@@ -177,7 +179,8 @@ class PipelineConnection:
             self._pgconn.send_query_params(plan[0].encode(), parameters, None, formats, Format.BINARY)
             return position + 1
         self._last_name += 1
-        name = self._preparing[plan] = b"rowlock_%d" % self._last_name
+        # Says in pg_prepared_statements and on the wire what it is; Postgres keeps 63 bytes of it.
+        name = self._preparing[plan] = f"rowlock.{statement_name[:40]}({self._last_name})".encode()
         segment.prepared.append((position, plan))
         self._pgconn.send_prepare(name, plan[0].encode())
         self._pgconn.send_query_prepared(name, parameters, formats, Format.BINARY)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from gateway.blobs.protocol import BlobReader, BlobStore
-from gateway.blobs.readers import BytesReader
+from gateway.blobs.readers import BytesReader, FileReader, Segment
 from gateway.errors import StorageError
 from gateway.metadata.records import ObjectRecord
 from gateway.operations.services import Services
@@ -22,8 +22,21 @@ class ManifestReader:
         self._current = first
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._current:
-            yield piece
+        async for reader in self._readers():
+            async for piece in reader:
+                yield piece
+
+    async def segments(self) -> AsyncIterator[Segment]:
+        """The parts as they are, in place of iteration: files where they are files."""
+        async for reader in self._readers():
+            if isinstance(reader, FileReader):
+                yield reader
+                continue
+            async for piece in reader:
+                yield piece
+
+    async def _readers(self) -> AsyncIterator[BlobReader]:
+        yield self._current
         for blob_id, offset, length in self._later:
             await self._current.close()
             try:
@@ -31,8 +44,7 @@ class ManifestReader:
             except FileNotFoundError as error:
                 # The answer has begun; the edge breaks the connection rather than end it short.
                 raise StorageError("InternalError") from error
-            async for piece in self._current:
-                yield piece
+            yield self._current
 
     async def close(self) -> None:
         """Release the part being read."""

@@ -5,6 +5,7 @@ The order is security: the request is understood, then authenticated, and only t
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Headers with one of these in their name may hold a credential; SQL never sees them.
-_SECRET_WORDS: Final = ("authorization", "cookie", "key", "password", "secret", "signature", "token")
+_SECRET_WORD: Final = re.compile("authorization|cookie|key|password|secret|signature|token")
 
 
 class Identity(Protocol):
@@ -95,10 +96,13 @@ class S3Front:
         self._domain = domain
         self._limits = limits
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
+        self._constant_fields = ((b"x-amz-id-2", self._host_id.encode("ascii")), *PROTECTIVE_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        log: RequestLog = scope.setdefault("rowlock.log", RequestLog())
-        request_id: str = scope.setdefault("rowlock.request_id", secrets.token_hex(8).upper())
+        if "rowlock.log" not in scope:
+            scope["rowlock.log"], scope["rowlock.request_id"] = RequestLog(), secrets.token_hex(8).upper()
+        log: RequestLog = scope["rowlock.log"]
+        request_id: str = scope["rowlock.request_id"]
         try:
             response = await self._answer(scope, receive, request_id, log)
         except ClientDisconnected:
@@ -190,15 +194,19 @@ class S3Front:
         return render_error(error, resource=resource, request_id=request_id, host_id=self._host_id)
 
     async def _send(self, response: Response, scope: Scope, send: Send, request_id: str) -> int:
-        ids = ((b"x-amz-request-id", request_id.encode("ascii")), (b"x-amz-id-2", self._host_id.encode("ascii")))
-        stamped = replace(response, headers=(*ids, *PROTECTIVE_HEADERS, *response.headers))
+        request_field = (b"x-amz-request-id", request_id.encode("ascii"))
+        headers = (request_field, *self._constant_fields, *response.headers)
+        stamped = Response(response.status, headers, response.body)
         head = scope["method"] == "HEAD"
-        return await send_response(stamped, send, idle_seconds=self._limits.send_idle_seconds, head=head)
+        extensions = scope.get("extensions") or ()
+        return await send_response(
+            stamped, send, idle_seconds=self._limits.send_idle_seconds, head=head, extensions=extensions
+        )
 
 
 def visible_headers(headers: Mapping[str, str]) -> str:
     """The headers as JSON for ``request.headers`` in policies, without any that may hold a credential."""
-    return json.dumps({name: value for name, value in headers.items() if not any(w in name for w in _SECRET_WORDS)})
+    return json.dumps({name: value for name, value in headers.items() if _SECRET_WORD.search(name) is None})
 
 
 def _refuse_anonymous_overrides(principal: Principal, fields: Fields) -> None:

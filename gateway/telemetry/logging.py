@@ -6,10 +6,12 @@ CR, LF or ANSI in it cannot forge a line or paint a terminal.
 """
 
 import itertools
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 import structlog
@@ -37,8 +39,10 @@ _SECRETS_IN_TEXT: Final = (
     (re.compile(rf"(?i)({_NAME}['\"]?\s*:\s*)(?:b?'[^']*'|\"[^\"]*\"|[^\r\n,}}]+)"), rf"\1{REDACTED}"),
     (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]+"), rf"\1{REDACTED}"),
     (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), rf"\1{REDACTED}@"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), REDACTED),
+    (re.compile(r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), REDACTED),
 )
+# What every secret in a text contains; a text without any of it needs no closer look.
+_SECRET_HINT: Final = re.compile(r"[=:]|eyJ|bearer", re.IGNORECASE)
 # C0 without tab, DEL, C1, the line and paragraph separators, and what reorders text on a terminal.
 _CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -65,8 +69,9 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         else structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     )
     handler = logging.StreamHandler(target)
+    formatter = structlog.stdlib.ProcessorFormatter if pretty else _JsonLines
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        formatter(
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, escape, renderer],
         )
@@ -89,6 +94,41 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def log_facts(logger: logging.Logger, event: str, facts: dict[str, Any]) -> None:
+    """Write one line at level ``info``: ``facts`` are texts, numbers and None, under names that are no secrets.
+
+    For lines that every request writes: it takes a tenth of the time of structlog's way, to the same end.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    fields = {**facts, "event": event, "level": "info", "logger": logger.name, "timestamp": now}
+    record = logging.LogRecord(logger.name, logging.INFO, "", 0, fields, None, None)
+    record._logger, record._name = None, "info"  # what ProcessorFormatter looks for on structlog's own records
+    record.is_flat = True
+    logger.handle(record)
+
+
+class _JsonLines(structlog.stdlib.ProcessorFormatter):
+    """Renders the lines of :func:`log_facts` straight to JSON, and all others through the processors."""
+
+    _encode = staticmethod(json.JSONEncoder(ensure_ascii=False, default=str).encode)
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.msg, dict) and getattr(record, "is_flat", False):
+            return self._encode(
+                {name: clean_text(value) if isinstance(value, str) else value for name, value in record.msg.items()}
+            )
+        return super().format(record)
+
+
+def clean_text(text: str) -> str:
+    """The text without secrets and control characters, as :func:`redact` and :func:`escape` would have it."""
+    if _SECRET_HINT.search(text) is not None:
+        text = redact_text(text)
+    return escape_text(text) if _CONTROL.search(text) is not None else text
 
 
 def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -3,8 +3,9 @@
 Stock hypercorn 0.18 sends ``100 Continue`` before the app runs, upgrades any cleartext connection to h2c, limits a slow
 request head only by the keep-alive time, keeps a closed idle connection for that time too, waits for ever to close a
 socket whose peer reads nothing, and has no limit on connections. :class:`Connection` takes the place of its
-``TCPServer``; HTTP/2 is not reachable through it. A faster protocol class can later be chosen in
-:meth:`ConnectionFactory.__call__` without touching anything else.
+``TCPServer``; HTTP/2 is not reachable through it. By default, though, :class:`ConnectionFactory` hands the connections
+that hypercorn accepts to our own protocol class, :mod:`gateway.wire.http1`, which does the same for a fraction of the
+time.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from gateway.errors import CATALOGUE
+from gateway.wire.drain import Application
+from gateway.wire.http1.connection import Edge, EdgeConnection, EdgeLimits
 
 # The classes below override internals, so another version must be read and tested before it is allowed.
 SUPPORTED_HYPERCORN: Final = "0.18.0"
@@ -42,28 +45,54 @@ _CODES: Final[Mapping[int, str]] = {408: "RequestTimeout", 431: "RequestHeaderSe
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """``header_seconds`` runs from the first byte of a request head to its last; ``close_seconds`` is how long a closed
-    connection may take to flush; ``connections`` is the most a worker keeps open."""
+    """``header_seconds`` runs from the first byte of a request head to its last; ``keep_alive_seconds`` is how long a
+    connection may be idle, ``send_seconds`` how long a client may take nothing of an answer, ``close_seconds`` how long
+    a closed connection may take to flush; ``connections`` is the most a worker keeps open."""
 
     header_seconds: float = 10.0
+    keep_alive_seconds: float = 75.0
+    send_seconds: float = 60.0
     close_seconds: float = 2.0
     connections: int = 10_000
 
 
 class ConnectionFactory:
-    """Makes and counts the connections of one worker. ``idle`` is set while there are none."""
+    """Makes and counts the connections of one worker. ``idle`` is set while there are none.
 
-    def __init__(self, limits: ConnectionLimits) -> None:
+    With an ``app`` they are our own edge's; without one they are hypercorn's, which brings the app itself.
+    """
+
+    def __init__(self, limits: ConnectionLimits, app: Application | None = None) -> None:
         self.limits = limits
         self.open = 0
         self.idle = asyncio.Event()
         self.idle.set()
+        self._edge: Edge | None = None
+        if app is not None:
+            times = EdgeLimits(
+                limits.header_seconds, limits.keep_alive_seconds, limits.send_seconds, limits.close_seconds
+            )
+            self._edge = Edge(app, times)
 
     def __call__(self, *arguments: Any) -> Awaitable[None]:
         """Called by hypercorn in place of ``TCPServer``, with its arguments."""
+        if self._edge is not None:
+            _app, _loop, _config, _context, state, reader, writer = arguments
+            self._edge.state = state
+            return self._serve(EdgeRun(self._edge, reader, writer))
         return self._serve(Connection(self.limits, *arguments))
 
-    async def _serve(self, connection: "Connection") -> None:
+    def close_idle(self) -> None:
+        """Begin the end: connections without a request are closed. Hypercorn's close themselves."""
+        if self._edge is not None:
+            self._edge.close_idle()
+
+    def shutdown(self) -> None:
+        """Let go of threads, after the last connection."""
+        if self._edge is not None:
+            self._edge.shutdown()
+
+    async def _serve(self, connection: "Connection | EdgeRun") -> None:
         if self.open >= self.limits.connections:
             await connection.refuse()
             return
@@ -75,6 +104,41 @@ class ConnectionFactory:
             self.open -= 1
             if not self.open:
                 self.idle.set()
+
+
+class EdgeRun:
+    """A connection hypercorn has accepted, on its way to our protocol class."""
+
+    def __init__(self, edge: Edge, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._edge = edge
+        self._reader = reader
+        self._transport = writer.transport
+
+    async def run(self) -> None:
+        """Hand the transport over and wait until the connection has ended."""
+        transport: Any = self._transport
+        if transport.is_closing():
+            return
+        transport.pause_reading()
+        connection = EdgeConnection(self._edge, transport)
+        # What arrived before this task ran; an end of the input is read once more.
+        self._reader.feed_eof()
+        early = await self._reader.read()
+        transport.set_protocol(connection)
+        transport.resume_reading()
+        if early:
+            connection.feed(early)
+        await connection.closed
+
+    async def refuse(self) -> None:
+        """Answer 503 at once, without reading: the worker has enough connections."""
+        transport: Any = self._transport
+        if transport.is_closing():
+            return
+        connection = EdgeConnection(self._edge, transport)
+        transport.set_protocol(connection)
+        connection.refuse("SlowDown")
+        await connection.closed
 
 
 class EdgeConfig(Config):

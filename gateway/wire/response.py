@@ -1,11 +1,15 @@
 """The answer, and how it is sent: a deadline per piece, the reader always closed, truncation never clean."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# ASGI extensions a server may offer: it sends files by the kernel, and it bounds the wait for the client itself.
+SEND_FILE: Final = "http.response.zerocopysend"
+DEADLINE: Final = "rowlock.response.deadline"
 
 _BODILESS: Final = frozenset({204, 304})
 
@@ -15,8 +19,24 @@ class ResponseBroken(Exception):
     make a short body look whole (RFC 9112 §8)."""
 
 
+class FileRange(Protocol):
+    """A range of an open file, which stays open until the reader that gave it is closed or asked for what follows."""
+
+    @property
+    def offset_bytes(self) -> int: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def fileno(self) -> int: ...
+
+
 class ResponseBody(Protocol):
-    """A body read piece by piece, such as a ``BlobReader``. ``size_bytes`` None is an unknown length (chunked)."""
+    """A body read piece by piece, such as a ``BlobReader``. ``size_bytes`` None is an unknown length (chunked).
+
+    A reader may add ``content``, its bytes when they are in memory anyway, and ``segments()``, which iterates over
+    bytes and :class:`FileRange` for servers that can send files.
+    """
 
     @property
     def size_bytes(self) -> int | None: ...
@@ -35,67 +55,93 @@ class Response:
     body: bytes | ResponseBody = b""
 
 
-async def send_response(response: Response, send: Send, *, idle_seconds: float, head: bool = False) -> int:
+async def send_response(
+    response: Response, send: Send, *, idle_seconds: float, head: bool = False, extensions: Collection[str] = ()
+) -> int:
     """Send an answer and return the number of body bytes. ``head`` keeps the headers and leaves out the body.
 
-    ``idle_seconds`` bounds each wait for the client to take one piece. The first piece is read before the head is
-    sent, so a reader that fails at once raises its own error and can still be answered. Afterwards every failure of
-    the reader, and a client that takes nothing or has gone, raises :class:`ResponseBroken`.
+    ``idle_seconds`` bounds each wait for the client to take one piece; a server that offers :data:`DEADLINE` among
+    the ASGI ``extensions`` does that itself. The first piece is read before the head is sent, so a reader that fails
+    at once raises its own error and can still be answered. Afterwards every failure of the reader, and a client that
+    takes nothing or has gone, raises :class:`ResponseBroken`.
     """
+    sender = _Sender(send, None if DEADLINE in extensions else idle_seconds)
     body = response.body
     if isinstance(body, bytes):
-        return await _send_bytes(response, body, send, idle_seconds, head)
+        return await _send_content(response, body, sender, head)
     try:
         if head or response.status in _BODILESS:
-            await _send(send, _start(response, body.size_bytes), idle_seconds)
-            await _send(send, {"type": "http.response.body", "body": b""}, idle_seconds)
+            await sender.send(_start(response, body.size_bytes))
+            await sender.send({"type": "http.response.body", "body": b""})
             return 0
-        return await _send_pieces(response, body, send, idle_seconds)
+        content: bytes | None = getattr(body, "content", None)
+        if content is not None:
+            return await _send_content(response, content, sender, head)
+        return await _send_pieces(response, body, sender, SEND_FILE in extensions)
     finally:
         await body.close()
 
 
-async def _send_bytes(response: Response, body: bytes, send: Send, idle_seconds: float, head: bool) -> int:
+async def _send_content(response: Response, body: bytes, sender: "_Sender", head: bool) -> int:
     content = b"" if head or response.status in _BODILESS else body
-    try:
-        async with asyncio.timeout(idle_seconds):
-            await send(_start(response, len(body)))
-            await send({"type": "http.response.body", "body": content})
-    except TimeoutError:
-        raise ResponseBroken("the client takes no bytes") from None
-    except OSError as error:
-        raise ResponseBroken("the client has gone") from error
+    await sender.send(_start(response, len(body)))
+    await sender.send({"type": "http.response.body", "body": content})
     return len(content)
 
 
-async def _send_pieces(response: Response, body: ResponseBody, send: Send, idle_seconds: float) -> int:
-    pieces = aiter(body)
-    piece = await anext(pieces, b"")
-    await _send(send, _start(response, body.size_bytes), idle_seconds)
+async def _send_pieces(response: Response, body: ResponseBody, sender: "_Sender", send_files: bool) -> int:
+    segments: Callable[[], AsyncIterator[bytes | FileRange]] | None = getattr(body, "segments", None)
+    pieces = segments() if send_files and segments is not None else aiter(body)
+    piece: bytes | FileRange = await anext(pieces, b"")
+    await sender.send(_start(response, body.size_bytes))
     sent = 0
     while piece:
-        sent += len(piece)
+        sent += len(piece) if isinstance(piece, bytes) else piece.size_bytes
         if body.size_bytes is not None and sent > body.size_bytes:
             raise ResponseBroken("the reader gave more bytes than it announced")
-        await _send(send, {"type": "http.response.body", "body": piece, "more_body": True}, idle_seconds)
+        await sender.send(_piece(piece))
         try:
             piece = await anext(pieces, b"")
         except Exception as error:
             raise ResponseBroken("the reader failed after the head was sent") from error
     if body.size_bytes is not None and sent != body.size_bytes:
         raise ResponseBroken("the reader gave fewer bytes than it announced")
-    await _send(send, {"type": "http.response.body", "body": b""}, idle_seconds)
+    await sender.send({"type": "http.response.body", "body": b""})
     return sent
 
 
-async def _send(send: Send, message: MutableMapping[str, Any], idle_seconds: float) -> None:
-    try:
-        async with asyncio.timeout(idle_seconds):
-            await send(message)
-    except TimeoutError:
-        raise ResponseBroken("the client takes no bytes") from None
-    except OSError as error:
-        raise ResponseBroken("the client has gone") from error
+def _piece(piece: bytes | FileRange) -> MutableMapping[str, Any]:
+    if isinstance(piece, bytes):
+        return {"type": "http.response.body", "body": piece, "more_body": True}
+    return {
+        "type": SEND_FILE,
+        "file": piece,
+        "offset": piece.offset_bytes,
+        "count": piece.size_bytes,
+        "more_body": True,
+    }
+
+
+class _Sender:
+    """``send`` with a deadline, unless the server has its own; what fails in it breaks the answer."""
+
+    __slots__ = ("_idle_seconds", "_send")
+
+    def __init__(self, send: Send, idle_seconds: float | None) -> None:
+        self._send = send
+        self._idle_seconds = idle_seconds
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        try:
+            if self._idle_seconds is None:
+                await self._send(message)
+                return
+            async with asyncio.timeout(self._idle_seconds):
+                await self._send(message)
+        except TimeoutError:
+            raise ResponseBroken("the client takes no bytes") from None
+        except OSError as error:
+            raise ResponseBroken("the client has gone") from error
 
 
 def _start(response: Response, size_bytes: int | None) -> MutableMapping[str, Any]:

@@ -2,6 +2,8 @@
 INSERT INTO rowlock.epochs (host, process_id) VALUES (%(host)s::text, %(process_id)s::integer) RETURNING id;
 
 -- name: beat
+-- lane: quick
+-- Not behind writers that wait for a lock, or a worker would be declared dead while it lives.
 -- False: somebody declared this epoch dead, and its process must stop writing.
 UPDATE rowlock.epochs AS e SET heartbeat_at = clock_timestamp()
 WHERE e.id = %(epoch)s::integer AND e.dead_at IS NULL

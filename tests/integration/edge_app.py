@@ -1,18 +1,23 @@
-"""A small app that uses the whole of ``gateway.wire``, and a program that serves it by hypercorn or uvicorn.
+"""A small app that uses the whole of ``gateway.wire``, and a program that serves it by our edge, hypercorn or uvicorn.
 
-``python -m tests.integration.edge_app hypercorn|uvicorn FD`` with a listening socket as file descriptor FD.
+``python -m tests.integration.edge_app rowlock|hypercorn|uvicorn-httptools|uvicorn-h11 FD`` with a listening socket as
+file descriptor FD.
 """
 
 import asyncio
 import logging
 import os
+import random
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.blobs.readers import FileReader
 from gateway.config import Settings
 from gateway.context import ObjectAddress
 from gateway.errors import StorageError
@@ -61,9 +66,30 @@ def _note(text: str) -> None:
         notes.write(text + "\n")
 
 
+class NotingReader(FileReader):
+    """A reader of a file that tells when it was closed."""
+
+    async def close(self) -> None:
+        await super().close()
+        _note("closed")
+
+
+FILE_BYTES = 8_000_000
+FILE_SEED = 7
+
+
+def file_content() -> bytes:
+    """What ``/file`` gives a range of."""
+    return random.Random(FILE_SEED).randbytes(FILE_BYTES)
+
+
 class EdgeApp:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._threads = ThreadPoolExecutor(2)
+        with tempfile.NamedTemporaryFile(delete=False) as file:
+            file.write(file_content())
+        self._path = file.name
         self._limits = BodyLimits(settings.body_idle_seconds, settings.body_min_bytes_per_second)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -79,7 +105,10 @@ class EdgeApp:
         except ClientDisconnected:
             _note("disconnected")
             return
-        await send_response(response, send, idle_seconds=self._settings.send_idle_seconds, head=head)
+        extensions = scope.get("extensions") or ()
+        await send_response(
+            response, send, idle_seconds=self._settings.send_idle_seconds, head=head, extensions=extensions
+        )
 
     async def _respond(self, scope: Any, receive: Any) -> Response:
         request = RawRequest.from_scope(scope, "request-1")
@@ -104,6 +133,13 @@ class EdgeApp:
         match key:
             case "stream":
                 return Response(200, (), Zeros(size, pause_seconds=float(request.query_value("pause") or 0)))
+            case "file":
+                offset = int(request.query_value("offset") or 0)
+                extra = int(request.query_value("extra") or 0)  # announced, but not in the file
+                if repeat := int(request.query_value("repeat") or 0):
+                    os.truncate(self._path, repeat * FILE_BYTES)  # sparse: as many zeros as a slow reader needs
+                fd = os.open(self._path, os.O_RDONLY)
+                return Response(200, (), NotingReader(self._threads, fd, offset, size + extra, size + extra))
             case "broken":
                 return Response(200, (), Zeros(size, fails_after=size // 2))
             case "unreadable":
@@ -148,6 +184,7 @@ def main() -> int:
     sock = socket.socket(fileno=descriptor)
     if server.startswith("uvicorn"):
         return _serve_with_uvicorn(settings, sock, server.removeprefix("uvicorn-"))
+    settings = settings.model_copy(update={"edge": server})
     return run_worker(settings, sock, EdgeApp, on_ready=lambda: _note("ready"))
 
 

@@ -88,13 +88,17 @@ async def test_ListObjectsV2_takes_one(services: Services, delimiter: str | None
     assert await round_trips(services, listing.list_objects_v2, asked) == 1
 
 
-async def test_DeleteObject_and_DeleteObjects_take_one(services: Services) -> None:
-    asked = DeleteObjectsInput(
-        bucket="docs", delete=Delete(objects=(ObjectIdentifier(key="a"), ObjectIdentifier(key="b")))
-    )
-    assert await round_trips(services, objects.delete_objects, asked) == 1
-    for _ in range(2):
+async def test_DeleteObject_takes_one(services: Services) -> None:
+    for _ in ("there", "gone"):
         assert await round_trips(services, objects.delete_object, DeleteObjectInput(bucket="docs", key="small")) == 1
+
+
+async def test_DeleteObjects_takes_one_and_another_where_nothing_was_deleted(services: Services) -> None:
+    """The other asks whether the caller may be told that there was nothing."""
+    keys = Delete(objects=(ObjectIdentifier(key="small"), ObjectIdentifier(key="none")))
+    asked = DeleteObjectsInput(bucket="docs", delete=keys)
+    assert await round_trips(services, objects.delete_objects, asked) == 1
+    assert await round_trips(services, objects.delete_objects, asked) == 2
 
 
 @pytest.mark.parametrize("key", ["new", "small"])

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, AsyncRawCursor, conninfo
 
 from gateway.context import Scope
 from gateway.errors import StorageError
-from gateway.metadata import objects
+from gateway.metadata import engine, objects
 from gateway.metadata.embedded import Databases
 from gateway.metadata.errors import OutcomeUnknown
 from gateway.metadata.parameters import encode
@@ -85,10 +85,9 @@ class TestStatements:
         with pytest.raises(ValueError, match="slwo"):
             parse("-- name: a\n-- lane: slwo\nSELECT 1;")
 
-    def test_quick_statements_change_nothing(self) -> None:
-        quick = [
-            s for f in ("objects", "buckets", "multipart", "engine") for s in load(f).values() if s.lane is Lane.QUICK
-        ]
+    def test_quick_statements_change_nothing_but_the_heartbeat(self) -> None:
+        families = ("objects", "buckets", "multipart", "engine")
+        quick = [s for f in families for s in load(f).values() if s.lane is Lane.QUICK and s.name != "beat"]
         assert len(quick) >= 4
         for statement in quick:
             assert not any(
@@ -276,6 +275,14 @@ class TestLanes:
             assert 0 < len(refused) <= 136
             assert {error.code.name for error in refused} == {"SlowDown"}
             assert time.monotonic() - began < 5
+
+    async def test_heartbeat_passes_writers_that_wait_for_a_lock(self, database: Databases) -> None:
+        async with opened(database.gateway_url, pool_size=1, wait=0.2) as session:
+            epoch = await engine.begin_epoch(session, "test", 1)
+            task = asyncio.create_task(session.fetch(SERVICE, _SQL["sleep_slowly"], seconds=1))
+            await asyncio.sleep(0.1)
+            assert await engine.beat(session, epoch)
+            await task
 
 
 class TestFates:

@@ -6,12 +6,21 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 import structlog
 
 from gateway.config import Settings
-from gateway.telemetry.logging import REDACTED, configure_logging, escape_text, is_secret_name, redact_text
+from gateway.telemetry.logging import (
+    REDACTED,
+    clean_text,
+    configure_logging,
+    escape_text,
+    is_secret_name,
+    log_facts,
+    redact_text,
+)
 
 CANARY = "c4n4ryc4n4ry"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjNG40cnkifQ.c4n4ryc4n4ry"
@@ -158,3 +167,59 @@ def test_forked_process_logs_too() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=True)
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["parent", "child"]
+
+
+class TestFlatLines:
+    """The fast way keeps the promises of the other one."""
+
+    FACTS: ClassVar[dict[str, object]] = {
+        "request_id": "A",
+        "key": "plain/é",
+        "status": 200,
+        "code": None,
+        "milliseconds": 0.5,
+    }
+
+    def test_the_same_line_as_structlog(self, lines: io.StringIO) -> None:
+        structlog.get_logger("gateway.test").info("request", **self.FACTS)
+        log_facts(logging.getLogger("gateway.test"), "request", self.FACTS)
+        slow, fast = written(lines)
+        assert {**slow, "timestamp": ""} == {**fast, "timestamp": ""}
+        assert list(fast)[:5] == list(self.FACTS)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"X-Amz-Signature={CANARY}", f"Authorization: {CANARY}", f"bearer {CANARY}", f"BEARER {CANARY}", JWT,
+            f"postgres://user:{CANARY}@host/db", f"a\x1b[31m{JWT}", "plain", "a=b",
+            "line\r\nforged", "\u202eevil", "\x00",
+        ],
+    )  # fmt: skip
+    def test_texts_are_cleaned_as_elsewhere(self, lines: io.StringIO, text: str) -> None:
+        structlog.get_logger("gateway.test").info("request", key=text)
+        log_facts(logging.getLogger("gateway.test"), "request", {"key": text})
+        slow, fast = written(lines)
+        assert slow["key"] == fast["key"] == clean_text(text)
+        assert CANARY not in lines.getvalue()
+        assert len(lines.getvalue().splitlines()) == 2
+
+    def test_below_the_level_nothing_is_written(self, lines: io.StringIO) -> None:
+        logging.getLogger("gateway").setLevel(logging.WARNING)
+        log_facts(logging.getLogger("gateway.test"), "request", self.FACTS)
+        assert lines.getvalue() == ""
+
+    def test_pretty(self) -> None:
+        stream = io.StringIO()
+        root, ours = logging.getLogger(), logging.getLogger("gateway")
+        before = root.handlers[:], root.level, ours.level
+        try:
+            configure_logging(Settings(log_format="pretty"), stream)
+            log_facts(logging.getLogger("gateway.test"), "request", {"key": f"token={CANARY}"})
+        finally:
+            structlog.reset_defaults()
+            logging.captureWarnings(False)
+            root.handlers[:], level, ours_level = before
+            root.setLevel(level)
+            ours.setLevel(ours_level)
+        assert "request" in stream.getvalue()
+        assert CANARY not in stream.getvalue()
