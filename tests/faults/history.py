@@ -61,7 +61,7 @@ class History:
         with self._lock:
             self._events[key].append(event)
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Every key something was done to."""
         return sorted(self._events)
 

@@ -94,7 +94,7 @@ def _round(server: Server, history: History, chance: random.Random, result: Resu
     result.objects = report["objects"] + report["parts"] + report["inline_objects"]
     result.outcomes += load.outcomes
     assert not load.faults, load.faults
-    keys = [key for key in list(history.keys()) if key.startswith(prefix)]
+    keys = [key for key in history.names() if key.startswith(prefix)]
     result.operations += sum(len(history.of(key)) for key in keys)
     violations = history.violations(keys)
     assert not violations, "not linearizable:\n" + "\n\n".join(violations)
@@ -103,7 +103,7 @@ def _round(server: Server, history: History, chance: random.Random, result: Resu
 def _read_everything_again(server: Server, history: History) -> None:
     """What was acknowledged in the first round has survived the kills of all others."""
     reader = Load(server.client(), history, clients=0, seed=0, prefix="", keys=0)
-    keys = history.keys()
+    keys = history.names()
     for key in keys:
         reader.get(key, patient=True)
     assert not reader.faults, reader.faults

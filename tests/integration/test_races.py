@@ -32,8 +32,9 @@ async def epoch(session: Session) -> int:
 
 def stored(key: str, epoch: int, etag: str = "e", blob_id: str | None = None) -> NewObject:
     return NewObject(
-        bucket="docs", key=key, version=secrets.token_hex(8), owner_id=None, headers=Headers("text/plain"),
-        size_bytes=5, etag=etag, epoch=epoch, backend="file", blob_id=blob_id or f"{epoch:08x}{secrets.token_hex(12)}",
+        bucket="docs", key=key, version=secrets.token_hex(8), owner_id=None,
+        headers=Headers("text/plain"), size_bytes=5, etag=etag, epoch=epoch, backend="file",
+        blob_id=blob_id or f"{epoch:08x}{secrets.token_hex(12)}",
     )  # fmt: skip
 
 
