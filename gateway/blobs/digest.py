@@ -4,77 +4,18 @@ The algorithms are the ones S3 knows (https://docs.aws.amazon.com/AmazonS3/lates
 Digests are raw bytes in the order S3 encodes as base64: CRCs and XXHash big-endian.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from awscrt import checksums
 
-Data = bytes | bytearray | memoryview
-
-_XXHASH_COPY_BYTES: Final = 256 * 1024
-
-
-class _Hash(Protocol):
-    def update(self, data: Data, /) -> None: ...
-
-    def digest(self) -> bytes: ...
-
-
-class _Crc:
-    """A running CRC with hashlib's interface."""
-
-    def __init__(self, function: Callable[[Data, int], int], size_bytes: int) -> None:
-        self._function = function
-        self._size_bytes = size_bytes
-        self._value = 0
-
-    def update(self, data: Data, /) -> None:
-        self._value = self._function(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._size_bytes, "big")
-
-
-class _XXHash:
-    """awscrt's XXHash with hashlib's interface; ``finalize`` leaves its state as it was and is big-endian."""
-
-    def __init__(self, state: checksums.XXHash) -> None:
-        self._state = state
-
-    def update(self, data: Data, /) -> None:
-        if isinstance(data, bytes):
-            self._state.update(data)
-            return
-        with memoryview(data) as view, view.cast("B") as octets:
-            for start in range(0, len(octets), _XXHASH_COPY_BYTES):  # awscrt's binding takes bytes only
-                self._state.update(bytes(octets[start : start + _XXHASH_COPY_BYTES]))
-
-    def digest(self) -> bytes:
-        return bytes(self._state.finalize())
-
-
-_FACTORIES: Final[Mapping[str, Callable[[], _Hash]]] = {
-    "md5": lambda: hashlib.md5(usedforsecurity=False),
-    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
-    "sha256": hashlib.sha256,
-    "sha512": hashlib.sha512,
-    "crc32": lambda: _Crc(checksums.crc32, 4),
-    "crc32c": lambda: _Crc(checksums.crc32c, 4),
-    "crc64nvme": lambda: _Crc(checksums.crc64nvme, 8),
-    "xxhash64": lambda: _XXHash(checksums.XXHash.new_xxhash64()),
-    "xxhash3": lambda: _XXHash(checksums.XXHash.new_xxhash3_64()),
-    "xxhash128": lambda: _XXHash(checksums.XXHash.new_xxhash3_128()),
-}
+from gateway.wire.checksums import CHECKSUM_ALGORITHMS, Data, new_hash
 
 _COMBINE: Final[Mapping[str, Callable[[int, int, int], int]]] = {
     "crc32": checksums.combine_crc32,
     "crc32c": checksums.combine_crc32c,
     "crc64nvme": checksums.combine_crc64nvme,
 }
-
-DIGEST_BYTES: Final[Mapping[str, int]] = {name: len(factory().digest()) for name, factory in _FACTORIES.items()}
-"""The length of each algorithm's digest: every algorithm there is, for those who check a client's value."""
 
 
 class Digester:
@@ -86,9 +27,9 @@ class Digester:
     def __init__(self, algorithms: Iterable[str]) -> None:
         names = tuple(dict.fromkeys(algorithms))
         for name in names:
-            if name not in _FACTORIES:
+            if name not in CHECKSUM_ALGORITHMS:
                 raise ValueError(f"unknown digest algorithm: {name}")
-        self._hashes = {name: _FACTORIES[name]() for name in names}
+        self._hashes = {name: new_hash(name) for name in names}
         self.size_bytes = 0
 
     def update(self, data: Data) -> None:
@@ -119,7 +60,7 @@ def combine_crc(algorithm: str, parts: Sequence[tuple[bytes, int]]) -> bytes:
         raise ValueError(f"{algorithm} has no full-object form for multipart uploads")
     if not parts:
         raise ValueError("no parts to combine")
-    size_bytes = DIGEST_BYTES[algorithm]
+    size_bytes = CHECKSUM_ALGORITHMS[algorithm]
     whole = 0
     for part, length_bytes in parts:
         if len(part) != size_bytes:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from gateway.blobs.protocol import BlobReader, BlobStore
+from gateway.blobs.readers import FileReader, Segment
 from gateway.errors import StorageError
 
 
@@ -69,18 +70,31 @@ class _ManifestReader:
         self._following = following
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for reader in self._readers():
+            async for piece in reader:
+                yield piece
+
+    async def segments(self) -> AsyncIterator[Segment]:
+        """The parts as they are, in place of iteration: files where they are files."""
+        async for reader in self._readers():
+            if isinstance(reader, FileReader):
+                yield reader
+                continue
+            async for piece in reader:
+                yield piece
+
+    async def _readers(self) -> AsyncIterator[BlobReader]:
         if self._reader is None:
             return
-        async for piece in self._reader:
-            yield piece
+        yield self._reader
         for following in self._following:
             await self.close()
             try:
                 self._reader = await following.open()
             except FileNotFoundError as error:
+                # The answer has begun; the edge breaks the connection rather than end it short.
                 raise StorageError("InternalError") from error
-            async for piece in self._reader:
-                yield piece
+            yield self._reader
 
     async def close(self) -> None:
         """Let go of the part that is open."""

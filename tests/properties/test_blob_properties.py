@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.blobs.descriptions import decode, encode
-from gateway.blobs.digest import DIGEST_BYTES, Digester, combine_crc, digest
+from gateway.blobs.digest import Digester, combine_crc, digest
 from gateway.blobs.file import FileStore
 from gateway.blobs.group_sync import GroupSync
 from gateway.blobs.memory import MemoryStore
 from gateway.blobs.protocol import BlobDescription, check_blob_id, epoch_of, new_blob_id
+from gateway.wire.checksums import CHECKSUM_ALGORITHMS
 from tests.unit.blobs.support import DESCRIPTION, EPOCH, get, listed, make_store, opened
 
 KIB = 1024
@@ -77,11 +78,11 @@ def test_any_pieces_and_ranges_equal_the_reference(
 
 @given(data=st.binary(max_size=2000), cuts=st.lists(st.integers(0, 2000), max_size=5))
 def test_digests_do_not_depend_on_the_cuts(data: bytes, cuts: list[int]) -> None:
-    digester = Digester(DIGEST_BYTES)
+    digester = Digester(CHECKSUM_ALGORITHMS)
     borders = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     for start, end in itertools.pairwise(borders):
         digester.update(memoryview(bytearray(data))[start:end])
-    assert digester.digests() == {name: digest(name, data) for name in DIGEST_BYTES}
+    assert digester.digests() == {name: digest(name, data) for name in CHECKSUM_ALGORITHMS}
     assert digester.digests()["sha512"] == hashlib.sha512(data).digest()
 
 

@@ -5,7 +5,8 @@ import zlib
 
 import pytest
 
-from gateway.blobs.digest import DIGEST_BYTES, Digester, combine_crc, composite, digest, multipart_etag
+from gateway.blobs.digest import Digester, combine_crc, composite, digest, multipart_etag
+from gateway.wire.checksums import CHECKSUM_ALGORITHMS
 
 # CRC: "check" of the CRC RevEng catalogue (CRC-32/ISO-HDLC, CRC-32/ISCSI, CRC-64/NVME); XXHash: the reference
 # implementation's sanity values and `xxhsum`; MD5 and SHA: RFC 1321 style vectors computed by coreutils.
@@ -41,7 +42,7 @@ def test_digest_of_nothing(algorithm: str) -> None:
     assert Digester((algorithm,)).digests()[algorithm].hex() == EMPTY_VALUES[algorithm]
 
 
-@pytest.mark.parametrize("algorithm", DIGEST_BYTES)
+@pytest.mark.parametrize("algorithm", CHECKSUM_ALGORITHMS)
 def test_pieces_of_any_type_equal_the_whole(algorithm: str) -> None:
     data = bytes(range(256)) * 40
     digester = Digester((algorithm,))
@@ -51,15 +52,15 @@ def test_pieces_of_any_type_equal_the_whole(algorithm: str) -> None:
     digester.update(b"")
     assert digester.digests() == {algorithm: digest(algorithm, data)}
     assert digester.size_bytes == len(data)
-    assert len(digester.digests()[algorithm]) == DIGEST_BYTES[algorithm]
+    assert len(digester.digests()[algorithm]) == CHECKSUM_ALGORITHMS[algorithm]
 
 
 def test_digests_may_be_read_in_between() -> None:
-    digester = Digester(DIGEST_BYTES)
+    digester = Digester(CHECKSUM_ALGORITHMS)
     digester.update(b"ab")
     assert digester.digests()["xxhash3"] == digest("xxhash3", b"ab")
     digester.update(b"cd")
-    assert digester.digests() == {name: digest(name, b"abcd") for name in DIGEST_BYTES}
+    assert digester.digests() == {name: digest(name, b"abcd") for name in CHECKSUM_ALGORITHMS}
 
 
 def test_size_counts_bytes_of_wide_memoryviews() -> None:
