@@ -63,7 +63,7 @@ def percent_decode(data: bytes) -> bytes:
 
 def query_decode(data: bytes) -> bytes:
     """Decode a name or value of a query once: a plus is a space, then ``%XX``."""
-    return percent_decode(data.replace(b"+", b" "))
+    return percent_decode(data.replace(b"+", b" ") if b"+" in data else data)
 
 
 def _encode_once(raw: bytes, safe: bytes, literals: Sequence[bytes]) -> bytes:

@@ -104,10 +104,10 @@ def log_facts(logger: logging.Logger, event: str, facts: dict[str, Any]) -> None
     if not logger.isEnabledFor(logging.INFO):
         return
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    fields = {**facts, "event": event, "level": "info", "logger": logger.name, "timestamp": now}
-    record = logging.LogRecord(logger.name, logging.INFO, "", 0, fields, None, None)
+    added = {"event": event, "level": "info", "logger": logger.name, "timestamp": now}
+    record = logging.LogRecord(logger.name, logging.INFO, "", 0, {**facts, **added}, None, None)
     record._logger, record._name = None, "info"  # what ProcessorFormatter looks for on structlog's own records
-    record.is_flat = True
+    record.added = added
     logger.handle(record)
 
 
@@ -117,11 +117,15 @@ class _JsonLines(structlog.stdlib.ProcessorFormatter):
     _encode = staticmethod(json.JSONEncoder(ensure_ascii=False, default=str).encode)
 
     def format(self, record: logging.LogRecord) -> str:
-        if isinstance(record.msg, dict) and getattr(record, "is_flat", False):
-            return self._encode(
-                {name: clean_text(value) if isinstance(value, str) else value for name, value in record.msg.items()}
-            )
-        return super().format(record)
+        added = getattr(record, "added", None)
+        if added is None or not isinstance(record.msg, dict):
+            return super().format(record)
+        # What log_facts added needs no cleaning; its colons would make every timestamp look like a secret.
+        facts = {
+            name: clean_text(value) if isinstance(value, str) and name not in added else value
+            for name, value in record.msg.items()
+        }
+        return self._encode(facts)
 
 
 def clean_text(text: str) -> str:

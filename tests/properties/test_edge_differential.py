@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.wire.http1.connection import Edge, EdgeConnection, EdgeLimits
+from tests.edge_transport import FakeTransport
 
 GET = b"GET /bucket/key?a=b HTTP/1.1\r\nHost: example.com\r\nX-Test: one two\r\nAccept: */*\r\n\r\n"
 PUT = b"PUT /bucket/key HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nabcde"
@@ -30,37 +31,6 @@ PIECES = [
 ]  # fmt: skip
 
 Seen = tuple[str, bytes, tuple[tuple[bytes, bytes], ...], bytes, bool]
-
-
-class FakeTransport(asyncio.Transport):
-    """Collects what is written; ``closing`` once the connection was ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.closing = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def close(self) -> None:
-        self.closing = True
-
-    abort = write_eof = close
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def pause_reading(self) -> None:
-        """Reading is the test's."""
-
-    resume_reading = pause_reading
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing is held here."""
 
 
 async def ours(data: bytes, cuts: list[int]) -> tuple[list[Seen], bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import StorageError
-from gateway.wire.response import Response, ResponseBroken, send_response
+from gateway.wire.response import DEADLINE, SEND_FILE, Response, ResponseBroken, send_response
 
 
 class Reader:
@@ -127,3 +127,67 @@ async def test_a_client_that_has_gone() -> None:
         with pytest.raises(ResponseBroken, match="gone"):
             await send_response(Response(200, (), body), send, idle_seconds=1)
     assert reader.closed == 1
+
+
+class Segmented(Reader):
+    """A reader that can also give its bytes as ``segments()``, or has them in memory."""
+
+    def __init__(self, *segments: Any, size_bytes: int, content: bytes | None = None) -> None:
+        super().__init__(*[segment for segment in segments if isinstance(segment, bytes)], size_bytes=size_bytes)
+        self.given = segments
+        self.content = content
+
+    async def segments(self) -> AsyncIterator[Any]:
+        for segment in self.given:
+            yield segment
+
+
+class OpenFile:
+    offset_bytes = 7
+    size_bytes = 100
+
+    def fileno(self) -> int:
+        return 3
+
+
+async def test_a_file_is_sent_by_a_server_that_can() -> None:
+    sink, file = Sink(), OpenFile()
+    reader = Segmented(b"ab", file, b"c", size_bytes=103)
+    sent = await send_response(Response(200, (), reader), sink, idle_seconds=1, extensions={SEND_FILE: {}})
+    assert sent == 103
+    assert reader.closed
+    file_message = {"type": SEND_FILE, "file": file, "offset": 7, "count": 100, "more_body": True}
+    assert sink.messages[2] == file_message
+    assert [message.get("body") for message in sink.messages[1:]] == [b"ab", None, b"c", b""]
+
+
+async def test_a_file_is_read_for_a_server_that_cannot() -> None:
+    sink = Sink()
+    reader = Segmented(b"abc", OpenFile(), size_bytes=3)
+    assert await send_response(Response(200, (), reader), sink, idle_seconds=1) == 3
+    assert all(message["type"] != SEND_FILE for message in sink.messages)
+
+
+async def test_files_longer_than_announced_are_never_sent() -> None:
+    reader = Segmented(OpenFile(), size_bytes=99)
+    with pytest.raises(ResponseBroken):
+        await send_response(Response(200, (), reader), Sink(), idle_seconds=1, extensions={SEND_FILE: {}})
+    assert reader.closed
+
+
+async def test_bytes_in_memory_are_one_message() -> None:
+    sink = Sink()
+    reader = Segmented(size_bytes=3, content=b"abc")
+    assert await send_response(Response(200, (), reader), sink, idle_seconds=1) == 3
+    assert [message["type"] for message in sink.messages] == ["http.response.start", "http.response.body"]
+    assert reader.closed
+
+
+async def test_a_server_with_its_own_deadline_gets_no_timeout() -> None:
+    async def slow(message: Any) -> None:
+        await asyncio.sleep(0.05)
+
+    response = Response(200, (), b"abc")
+    assert await send_response(response, slow, idle_seconds=0.01, extensions={DEADLINE: {}}) == 3
+    with pytest.raises(ResponseBroken):
+        await send_response(response, slow, idle_seconds=0.01)
