@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.wire.http1.connection import Edge, EdgeConnection, EdgeLimits
+from gateway.wire.http1.connection import EdgeConnection
+from gateway.wire.http1.edge import Edge, EdgeLimits
 from tests.edge_transport import FakeTransport
 
 GET = b"GET /bucket/key?a=b HTTP/1.1\r\nHost: example.com\r\nX-Test: one two\r\nAccept: */*\r\n\r\n"
