@@ -184,6 +184,8 @@ def test_seeded_mutations_are_read_as_h11_reads_them() -> None:
         CHUNKED.replace(b"5;x=y", b"-5"),
         CHUNKED.replace(b"5;x=y", b"5" * 17),
         CHUNKED.replace(b"X-Trailer: a", b"X Trailer: a"),
+        CHUNKED.replace(b"X-Trailer: a", b"Content-Length: 5 a"),
+        CHUNKED.replace(b"X-Trailer: a", b"transfer-encoding: chunked"),
         CHUNKED.replace(b"X-Trailer: a", b"X-Trailer: " + b"a" * 5000),
     ],
 )

@@ -1,5 +1,5 @@
-"""What the connections of one worker share: one read buffer (a read and its ``buffer_updated`` are one step of the loop),
-one head parser, and one timer that looks over everybody's deadline, so that no request starts or cancels a timer."""
+"""What the connections of one worker share: a read buffer (a read and its ``buffer_updated`` are one step of the loop),
+a head parser, and one timer that looks over all deadlines, so that no request starts or cancels a timer."""
 
 import asyncio
 from concurrent.futures import Executor, ThreadPoolExecutor
