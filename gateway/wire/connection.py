@@ -30,7 +30,8 @@ from hypercorn.utils import parse_socket_addr
 
 from gateway.errors import CATALOGUE
 from gateway.wire.drain import Application
-from gateway.wire.http1.connection import Edge, EdgeConnection, EdgeLimits
+from gateway.wire.http1.connection import EdgeConnection
+from gateway.wire.http1.edge import Edge, EdgeLimits
 
 # The classes below override internals, so another version must be read and tested before it is allowed.
 SUPPORTED_HYPERCORN: Final = "0.18.0"

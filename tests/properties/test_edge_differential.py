@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.wire.http1.connection import Edge, EdgeConnection, EdgeLimits
+from gateway.wire.http1.connection import EdgeConnection
+from gateway.wire.http1.edge import Edge, EdgeLimits
 from tests.edge_transport import FakeTransport
 
 GET = b"GET /bucket/key?a=b HTTP/1.1\r\nHost: example.com\r\nX-Test: one two\r\nAccept: */*\r\n\r\n"
@@ -183,6 +184,8 @@ def test_seeded_mutations_are_read_as_h11_reads_them() -> None:
         CHUNKED.replace(b"5;x=y", b"-5"),
         CHUNKED.replace(b"5;x=y", b"5" * 17),
         CHUNKED.replace(b"X-Trailer: a", b"X Trailer: a"),
+        CHUNKED.replace(b"X-Trailer: a", b"Content-Length: 5 a"),
+        CHUNKED.replace(b"X-Trailer: a", b"transfer-encoding: chunked"),
         CHUNKED.replace(b"X-Trailer: a", b"X-Trailer: " + b"a" * 5000),
     ],
 )

@@ -9,7 +9,10 @@ from gateway.wire.http1.head import BadMessage
 _MAX_LINE_BYTES: Final = 4096
 _MAX_TRAILER_BYTES: Final = 16 * 1024
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+# Fields of framing and routing are forbidden after the content (RFC 9110 §6.5.1); a proxy might merge them.
+_TRAILER: Final = re.compile(
+    rb"(?!(?i:content-length|transfer-encoding|host):)[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*"
+)
 
 
 class ChunkedDecoder:

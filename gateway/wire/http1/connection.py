@@ -1,98 +1,31 @@
 """The protocol class of the HTTP/1.1 edge: one connection, one request at a time, one task a request.
 
-All connections of a worker read into one buffer (a read and its ``buffer_updated`` are one step of the loop), share one
-head parser, and are watched by one timer.
+What the connections of a worker share is in :mod:`gateway.wire.http1.edge`.
 """
 
 import asyncio
 import errno
 import logging
 import socket
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 from urllib.parse import unquote
 
-from gateway.wire.drain import LINGER_BYTES, LINGER_SECONDS, Application
+from gateway.wire.drain import LINGER_BYTES, LINGER_SECONDS
 from gateway.wire.http1 import answer
+from gateway.wire.http1.edge import READ_BYTES, Edge
 from gateway.wire.http1.exchange import Exchange
-from gateway.wire.http1.head import HEAD_END, MAX_HEAD_BYTES, BadMessage, HeadParser, RequestHead, looks_bad
+from gateway.wire.http1.head import HEAD_END, MAX_HEAD_BYTES, BadMessage, RequestHead, looks_bad
 from gateway.wire.http1.sendfile import AVAILABLE as SENDFILE_AVAILABLE
 from gateway.wire.http1.sendfile import FileSender, FileTooShort
 from gateway.wire.response import DEADLINE, SEND_FILE
 
 logger = logging.getLogger(__name__)
 
-READ_BYTES: Final = 256 * 1024
 # What may arrive of later requests while one runs.
 _AHEAD_BYTES: Final = 64 * 1024
 _WRITE_HIGH_BYTES: Final = 256 * 1024
-_SENDFILE_THREADS: Final = 4
 _ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeLimits:
-    """How long a client may take, in seconds: to send a head, to send nothing at all between requests, to take some of
-    an answer, and to let a closed connection flush."""
-
-    header_seconds: float = 10.0
-    keep_alive_seconds: float = 75.0
-    send_seconds: float = 60.0
-    close_seconds: float = 2.0
-
-
-class Edge:
-    """What the connections of one worker share. ``state`` is the app's lifespan state."""
-
-    def __init__(self, app: Application, limits: EdgeLimits) -> None:
-        self.app = app
-        self.limits = limits
-        self.state: dict[str, Any] = {}
-        self.clock = answer.Clock()
-        self.parser = HeadParser()
-        self.buffer = memoryview(bytearray(READ_BYTES))
-        self.connections: set[EdgeConnection] = set()
-        self.draining = False
-        self._period_seconds = min(1.0, min(limits.header_seconds, limits.keep_alive_seconds, limits.send_seconds) / 10)
-        self._sweeping: asyncio.TimerHandle | None = None
-        self._files: Executor | None = None
-
-    @property
-    def file_threads(self) -> Executor:
-        """The threads that call sendfile, which can wait for a disk."""
-        if self._files is None:
-            self._files = ThreadPoolExecutor(_SENDFILE_THREADS, thread_name_prefix="sendfile")
-        return self._files
-
-    def opened(self, connection: "EdgeConnection") -> None:
-        """Watch a connection."""
-        self.connections.add(connection)
-        if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(self._period_seconds, self._sweep)
-
-    def closed(self, connection: "EdgeConnection") -> None:
-        """Forget a connection."""
-        self.connections.discard(connection)
-
-    def close_idle(self) -> None:
-        """Close connections that wait for a request, now and whenever one becomes idle."""
-        self.draining = True
-        for connection in tuple(self.connections):
-            connection.close_if_idle()
-
-    def shutdown(self) -> None:
-        """Let go of the threads."""
-        if self._files is not None:
-            self._files.shutdown()
-
-    def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for connection in [each for each in self.connections if each.deadline <= now]:
-            connection.on_deadline()
-        self._sweeping = loop.call_later(self._period_seconds, self._sweep) if self.connections else None
 
 
 class EdgeConnection(asyncio.BufferedProtocol):

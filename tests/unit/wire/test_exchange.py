@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.http1.connection import Edge, EdgeConnection, EdgeLimits
+from gateway.wire.http1.connection import EdgeConnection
+from gateway.wire.http1.edge import Edge, EdgeLimits
 from tests.edge_transport import FakeTransport
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
