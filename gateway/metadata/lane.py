@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 STALE_SECONDS: Final = 0.02
 _IDLE_SECONDS: Final = 60.0
-_TEND_SECONDS: Final = 5.0
+_TEND_SECONDS: Final = 0.5
 _CONNECT_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 5.0
 _FIRST_BACKOFF_SECONDS: Final = 0.05
@@ -224,6 +224,8 @@ class Lane:
             if connection.in_flight:
                 if now - connection.head_since > self._limits.stuck_seconds:
                     connection.drop("the server does not answer")
+                elif now - connection.head_since > _TEND_SECONDS:
+                    connection.look()
             elif now - connection.last_used > _IDLE_SECONDS and len(self._connections) > 1:
                 connection.drop("idle")
         self._tending = self._loop.call_later(_TEND_SECONDS, self._tend)

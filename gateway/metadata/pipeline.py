@@ -156,6 +156,16 @@ class PipelineConnection:
             self._cancelling = False
         self._on_change(self)
 
+    def look(self) -> None:
+        """Read what may have arrived unannounced, and have it announced again.
+
+        After Postgres died and came back, an event loop was seen to say nothing of a connection whose end had come:
+        the kernel gives its descriptor's number to another one at once, and registrations go by number.
+        """
+        self._loop.remove_reader(self._descriptor)
+        self._loop.add_reader(self._descriptor, self._on_readable)
+        self._on_readable()
+
     def drop(self, reason: str) -> None:
         """Close the connection. Segments it still carries fail as if it had been lost."""
         self._lose(psycopg.OperationalError(reason))
