@@ -37,10 +37,6 @@ CREATE POLICY engine ON rowlock.garbage TO rowlock_engine USING (true) WITH CHEC
 
 -- Functions that look past row-level security serve the gateway's login only; a role that reaches this database by
 -- another login is refused. session_user cannot be changed by SET ROLE.
-CREATE FUNCTION rowlock.is_gateway() RETURNS boolean
-LANGUAGE sql STABLE SET search_path = '' AS
-$$ SELECT pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER') $$;
-
 CREATE FUNCTION rowlock.require_gateway() RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
