@@ -197,13 +197,14 @@ class FileWriter:
         attribute, which describes the source: the second name gets a sidecar.
         """
         directory = self._home
+        source_directory = self._volume.directories.of(source_blob_id)  # held, or its descriptor might be reused
         sidecar = self._volume.descriptions.write_sidecar(directory, self._blob_id, description)
         self._names.append(sidecar)
         try:
             os.link(
                 source_blob_id,
                 self._blob_id,
-                src_dir_fd=self._volume.directories.of(source_blob_id).fd,
+                src_dir_fd=source_directory.fd,
                 dst_dir_fd=directory.fd,
                 follow_symlinks=False,
             )

@@ -79,7 +79,8 @@ class Volume:
 
     def open(self, blob_id: str) -> tuple[int, int]:
         """A read-only descriptor and the size. Raises FileNotFoundError; OSError for anything but a regular file."""
-        fd = os.open(check_blob_id(blob_id), _READ_FLAGS, dir_fd=self.directories.of(blob_id).fd)
+        directory = self.directories.of(blob_id)  # held: the cache may drop it, and its descriptor with it, at any time
+        fd = os.open(check_blob_id(blob_id), _READ_FLAGS, dir_fd=directory.fd)
         try:
             figures = os.fstat(fd)
             if not stat.S_ISREG(figures.st_mode):

@@ -186,8 +186,9 @@ class S3Front:
         return open_body(request, receive, payload, limits.body, limits.max_put_bytes, length_required=length_required)
 
     def _refusal(self, error: Exception, scope: Scope, request_id: str, log: RequestLog) -> Response:
-        if not isinstance(error, StorageError):
+        if not isinstance(error, StorageError) or error.code.name == "InternalError":
             _log.error("request_failed", request_id=request_id, operation=log.operation, exc_info=error)
+        if not isinstance(error, StorageError):
             error = StorageError("InternalError")
         log.error_code = error.code.name
         resource = scope["raw_path"].decode("latin-1")

@@ -7,6 +7,7 @@ import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,3 +271,29 @@ async def test_memory_of_an_upload_is_bounded(tmp_path: Path) -> None:
             finally:
                 tracemalloc.stop()
     assert peak_bytes < 1.5 * MIB
+
+
+@pytest.mark.parametrize("size", [1000, 2 * MIB])
+async def test_directory_dropped_from_the_cache_while_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Two epochs have more directories than stay open; one dropped in between answered EBADF, once in many runs."""
+    async with opened("file", tmp_path) as store:
+        source, target = new_blob_id(EPOCH), new_blob_id(EPOCH + 1)
+        await put(store, [b"x" * size], blob_id=source)
+        directories = store._volume.directories
+        really_open, really_link = os.open, os.link
+
+        def open_after_drop(*args: Any, **options: Any) -> int:
+            if options.get("dir_fd") is not None and len(str(args[0])) == len(source):
+                directories.close()
+            return really_open(*args, **options)
+
+        def link_after_drop(*args: Any, **options: Any) -> None:
+            directories.close()
+            really_link(*args, **options)
+
+        monkeypatch.setattr(os, "open", open_after_drop)
+        monkeypatch.setattr(os, "link", link_after_drop)
+        await store.copy(source, target, DESCRIPTION)
+        assert await get(store, target, 0, size) == b"x" * size
