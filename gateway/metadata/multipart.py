@@ -11,6 +11,8 @@ from gateway.errors import StorageError
 from gateway.metadata.errors import OutcomeUnknown, ReferencedRow
 from gateway.metadata.keyspace import KeyRange
 from gateway.metadata.records import (
+    NO_ATTRIBUTES,
+    Attributes,
     Headers,
     ListedUpload,
     PartRecord,
@@ -37,6 +39,7 @@ async def create_multipart_upload(
     backend: str,
     checksum_algorithm: str | None,
     checksum_type: str | None,
+    attributes: Attributes = NO_ATTRIBUTES,
 ) -> None:
     """Begin an upload, after a dry run of its final write as the caller."""
     try:
@@ -53,6 +56,7 @@ async def create_multipart_upload(
             backend=backend,
             checksum_algorithm=checksum_algorithm,
             checksum_type=checksum_type,
+            attributes=attributes.json,
         )
     except ReferencedRow as error:
         raise StorageError("NoSuchBucket", BucketName=bucket) from error
@@ -135,6 +139,7 @@ async def lock_upload(transaction: Transaction, upload_id: str, bucket: str, key
         checksum_algorithm=row[5],
         checksum_type=row[6],
         answer=row[7],
+        attributes=Attributes.of(row[8]),
     )
 
 

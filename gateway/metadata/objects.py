@@ -11,6 +11,8 @@ from gateway.errors import StorageError
 from gateway.metadata.errors import OutcomeUnknown, ReferencedRow
 from gateway.metadata.keyspace import KeyRange, successor
 from gateway.metadata.records import (
+    NO_ATTRIBUTES,
+    Attributes,
     Checksum,
     DeleteOutcome,
     Headers,
@@ -24,6 +26,7 @@ from gateway.metadata.session import Row, Session, Transaction
 from gateway.wire.conditions import WriteCondition
 
 _SQL: Final = statements.load("objects")
+_NO_COLUMNS: Final = (None,) * 6
 
 
 async def find_object(session: Session, scope: Scope, bucket: str, key: str) -> ObjectRecord | None:
@@ -205,6 +208,7 @@ def _put_values(new: NewObject, condition: WriteCondition) -> dict[str, Any]:
         "checksum_algorithm": checksum.algorithm if checksum else None,
         "checksum_type": checksum.type if checksum else None,
         "checksum_value": checksum.value if checksum else None,
+        "attributes": new.attributes.json,
         "if_match": condition.if_match,
         "if_none_match": condition.if_none_match is not None,
     }
@@ -229,7 +233,15 @@ def _object(row: Row) -> ObjectRecord:
         part_blobs=tuple(row[13] or ()),
         part_checksums=tuple(row[14] or ()),
         checksum=Checksum(algorithm, kind, value) if algorithm and kind and value else None,
+        attributes=_attributes(row[18:24]),
     )
+
+
+def _attributes(columns: Row) -> Attributes:
+    if columns == _NO_COLUMNS:
+        return NO_ATTRIBUTES
+    tags, acl, lock_mode, lock_until, legal_hold, encryption = columns
+    return Attributes(_document(tags), _document(acl), lock_mode, lock_until, legal_hold, _document(encryption))
 
 
 def _document(value: Any) -> dict[str, Any] | None:

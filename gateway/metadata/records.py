@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 
@@ -106,6 +106,43 @@ def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, A
 
 
 @dataclass(frozen=True, slots=True)
+class Attributes:
+    """What S3 keeps of a version besides its headers: tags, ACL, object lock, encryption."""
+
+    tags: Mapping[str, str] | None = None
+    acl: Mapping[str, Any] | None = None
+    lock_mode: str | None = None
+    lock_until: datetime | None = None
+    legal_hold: bool | None = None
+    encryption: Mapping[str, Any] | None = None
+
+    @property
+    def json(self) -> str | None:
+        """The parameter ``attributes`` of statements that write; None for the ordinary object, which has none."""
+        document: dict[str, Any] = {
+            "tags": dict(self.tags) if self.tags else None,
+            "acl": dict(self.acl) if self.acl is not None else None,
+            "lock_mode": self.lock_mode,
+            "lock_until": self.lock_until.isoformat() if self.lock_until else None,
+            "legal_hold": self.legal_hold,
+            "encryption": dict(self.encryption) if self.encryption is not None else None,
+        }
+        found = {name: value for name, value in document.items() if value is not None}
+        return json.dumps(found, ensure_ascii=False) if found else None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any] | None) -> "Attributes":
+        """Read ``json`` back."""
+        if not document:
+            return NO_ATTRIBUTES
+        until = document.get("lock_until")
+        return cls(**{**document, "lock_until": datetime.fromisoformat(until) if until else None})
+
+
+NO_ATTRIBUTES: Final = Attributes()
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectRecord:
     """A row of storage.objects. Exactly one of ``content``, ``blob_id`` and ``part_blobs`` is set if it is stored.
 
@@ -128,6 +165,7 @@ class ObjectRecord:
     part_blobs: tuple[str, ...]
     part_checksums: tuple[str, ...]
     checksum: Checksum | None
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +203,7 @@ class NewObject:
     part_blobs: tuple[str, ...] = ()
     part_checksums: tuple[str, ...] = ()
     checksum: Checksum | None = None
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +217,7 @@ class UploadRecord:
     checksum_algorithm: str | None
     checksum_type: str | None
     answer: Mapping[str, Any] | None = None
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 @dataclass(frozen=True, slots=True)

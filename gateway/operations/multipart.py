@@ -357,6 +357,7 @@ def _manifest(
         part_blobs=tuple(part.blob_id for part in parts),
         part_checksums=values if checksum else (),
         checksum=checksum,
+        attributes=begun.attributes,
     )
 
 

@@ -1,7 +1,8 @@
 -- name: create_multipart_upload
 SELECT rowlock.create_multipart_upload(
     %(upload_id)s::text, %(bucket)s::text, %(key)s::text, %(version)s::text, %(owner_id)s::text, %(metadata)s::jsonb,
-    %(user_metadata)s::jsonb, %(backend)s::text, %(checksum_algorithm)s::text, %(checksum_type)s::text)
+    %(user_metadata)s::jsonb, %(backend)s::text, %(checksum_algorithm)s::text, %(checksum_type)s::text,
+    %(attributes)s::jsonb)
 FROM rowlock.probe_put_object(
     %(bucket)s::text, %(key)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
     NULL, NULL, false) AS probed;
@@ -25,7 +26,8 @@ LEFT JOIN rowlock.upload_parts(%(upload_id)s::text, %(after)s::integer, %(page_s
 ORDER BY part.part_number;
 
 -- name: lock_upload
-SELECT u.version, u.owner_id, u.metadata, u.user_metadata, u.backend, u.checksum_algorithm, u.checksum_type, u.answer
+SELECT u.version, u.owner_id, u.metadata, u.user_metadata, u.backend, u.checksum_algorithm, u.checksum_type, u.answer,
+    u.attributes
 FROM rowlock.lock_upload(%(upload_id)s::text, %(bucket)s::text, %(key)s::text) AS u;
 
 -- name: all_parts

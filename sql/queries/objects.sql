@@ -3,7 +3,8 @@
 -- One object with all it takes to answer GET: facts, headers, and where its bytes are (or the bytes themselves).
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, o.content, o.part_sizes, o.part_blobs, o.part_checksums,
-    o.checksum_algorithm, o.checksum_type, o.checksum_value
+    o.checksum_algorithm, o.checksum_type, o.checksum_value,
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
     AND o.archived_at IS NULL AND NOT o.is_delete_marker;
@@ -13,7 +14,8 @@ WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
 -- The same without inline bytes, for HEAD.
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, NULL::bytea, o.part_sizes, o.part_blobs, o.part_checksums,
-    o.checksum_algorithm, o.checksum_type, o.checksum_value
+    o.checksum_algorithm, o.checksum_type, o.checksum_value,
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
     AND o.archived_at IS NULL AND NOT o.is_delete_marker;
@@ -24,7 +26,7 @@ FROM rowlock.put_object(
     %(bucket)s::text, %(key)s::text, %(version)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
     %(epoch)s::integer, %(backend)s::text, %(blob_id)s::text, %(content)s::bytea, %(size_bytes)s::bigint, %(etag)s::text,
     %(part_sizes)s::bigint[], %(part_blobs)s::text[], %(part_checksums)s::text[],
-    %(checksum_algorithm)s::text, %(checksum_type)s::text, %(checksum_value)s::text,
+    %(checksum_algorithm)s::text, %(checksum_type)s::text, %(checksum_value)s::text, %(attributes)s::jsonb,
     %(if_match)s::text, %(if_none_match)s::boolean) AS put;
 
 -- name: probe_put_object

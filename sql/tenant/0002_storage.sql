@@ -60,6 +60,14 @@ ALTER TABLE storage.objects
     ADD COLUMN IF NOT EXISTS checksum_algorithm text,
     ADD COLUMN IF NOT EXISTS checksum_type text,
     ADD COLUMN IF NOT EXISTS checksum_value text;
+-- What S3 keeps of a version besides its headers; all NULL for the ordinary object.
+ALTER TABLE storage.objects
+    ADD COLUMN IF NOT EXISTS tags jsonb,
+    ADD COLUMN IF NOT EXISTS acl jsonb,
+    ADD COLUMN IF NOT EXISTS lock_mode text CHECK (lock_mode IN ('GOVERNANCE', 'COMPLIANCE')),
+    ADD COLUMN IF NOT EXISTS lock_until timestamptz,
+    ADD COLUMN IF NOT EXISTS legal_hold boolean,
+    ADD COLUMN IF NOT EXISTS encryption jsonb;
 -- Inline bytes are small and rarely compress: keep them as they are.
 ALTER TABLE storage.objects ALTER COLUMN content SET STORAGE EXTERNAL;
 
@@ -84,6 +92,7 @@ ALTER TABLE storage.s3_multipart_uploads
     ADD COLUMN IF NOT EXISTS backend text,
     ADD COLUMN IF NOT EXISTS checksum_algorithm text,
     ADD COLUMN IF NOT EXISTS checksum_type text,
+    ADD COLUMN IF NOT EXISTS attributes jsonb,
     ADD COLUMN IF NOT EXISTS completed_at timestamptz,
     ADD COLUMN IF NOT EXISTS answer jsonb;
 -- S3 deletes a bucket although uploads into it were never finished.
@@ -116,6 +125,15 @@ CREATE UNIQUE INDEX IF NOT EXISTS multipart_parts_number
     ON storage.s3_multipart_uploads_parts (upload_id, part_number);
 CREATE UNIQUE INDEX IF NOT EXISTS multipart_parts_blob_id
     ON storage.s3_multipart_uploads_parts (blob_id) WHERE blob_id IS NOT NULL;
+
+-- What S3 calls the configurations of a bucket, one row a kind: cors, lifecycle, tagging, policy…
+CREATE TABLE IF NOT EXISTS storage.bucket_configurations (
+    bucket_id text NOT NULL REFERENCES storage.buckets (id) ON DELETE CASCADE,
+    kind text NOT NULL,
+    document jsonb NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (bucket_id, kind)
+);
 
 -- Helper functions user policies call (Supabase's definitions, reworded).
 CREATE OR REPLACE FUNCTION storage.foldername(name text) RETURNS text[]
@@ -171,18 +189,22 @@ ALTER TABLE storage.s3_multipart_uploads ENABLE ROW LEVEL SECURITY;
 ALTER TABLE storage.s3_multipart_uploads FORCE ROW LEVEL SECURITY;
 ALTER TABLE storage.s3_multipart_uploads_parts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE storage.s3_multipart_uploads_parts FORCE ROW LEVEL SECURITY;
+ALTER TABLE storage.bucket_configurations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE storage.bucket_configurations FORCE ROW LEVEL SECURITY;
 
-GRANT ALL ON storage.buckets, storage.objects TO anon, authenticated, service_role, rowlock_engine;
+GRANT ALL ON storage.buckets, storage.objects, storage.bucket_configurations
+    TO anon, authenticated, service_role, rowlock_engine;
 GRANT SELECT ON storage.s3_multipart_uploads, storage.s3_multipart_uploads_parts TO anon, authenticated;
 GRANT ALL ON storage.s3_multipart_uploads, storage.s3_multipart_uploads_parts TO service_role, rowlock_engine;
 -- TRUNCATE looks past row-level security.
-REVOKE TRUNCATE ON storage.buckets, storage.objects FROM anon, authenticated;
+REVOKE TRUNCATE ON storage.buckets, storage.objects, storage.bucket_configurations FROM anon, authenticated;
 
 DO $$
 DECLARE
     relation text;
 BEGIN
-    FOREACH relation IN ARRAY ARRAY['buckets', 'objects', 's3_multipart_uploads', 's3_multipart_uploads_parts'] LOOP
+    FOREACH relation IN ARRAY ARRAY[
+        'buckets', 'objects', 'bucket_configurations', 's3_multipart_uploads', 's3_multipart_uploads_parts'] LOOP
         EXECUTE format('DROP POLICY IF EXISTS rowlock_full_rights ON storage.%I', relation);
         EXECUTE format(
             'CREATE POLICY rowlock_full_rights ON storage.%I TO service_role, rowlock_engine USING (true) WITH CHECK (true)',
@@ -190,6 +212,12 @@ BEGIN
     END LOOP;
 END
 $$;
+-- Who owns a bucket configures it.
+DROP POLICY IF EXISTS rowlock_own_configurations ON storage.bucket_configurations;
+CREATE POLICY rowlock_own_configurations ON storage.bucket_configurations TO authenticated
+    USING (bucket_id IN (
+        SELECT b.id FROM storage.buckets AS b
+        WHERE b.owner_id = (SELECT nullif(current_setting('request.jwt.claim.sub', true), ''))));
 DROP POLICY IF EXISTS rowlock_own_uploads ON storage.s3_multipart_uploads;
 CREATE POLICY rowlock_own_uploads ON storage.s3_multipart_uploads FOR SELECT TO authenticated
     USING (owner_id = (SELECT nullif(current_setting('request.jwt.claim.sub', true), '')));

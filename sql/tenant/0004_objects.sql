@@ -118,7 +118,7 @@ CREATE FUNCTION rowlock.put_object(
     p_bucket text, p_name text, p_version text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb,
     p_epoch integer, p_backend text, p_blob_id text, p_content bytea, p_size bigint, p_etag text,
     p_part_sizes bigint[], p_part_blobs text[], p_part_checksums text[],
-    p_checksum_algorithm text, p_checksum_type text, p_checksum_value text,
+    p_checksum_algorithm text, p_checksum_type text, p_checksum_value text, p_attributes jsonb,
     p_if_match text, p_if_none_match boolean)
 RETURNS TABLE (object_id uuid, last_modified timestamptz)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
@@ -151,7 +151,10 @@ BEGIN
                 backend = p_backend, blob_id = p_blob_id, content = p_content, size_bytes = p_size, etag = p_etag,
                 part_sizes = p_part_sizes, part_blobs = p_part_blobs, part_checksums = p_part_checksums,
                 checksum_algorithm = p_checksum_algorithm, checksum_type = p_checksum_type,
-                checksum_value = p_checksum_value
+                checksum_value = p_checksum_value,
+                tags = p_attributes -> 'tags', acl = p_attributes -> 'acl', lock_mode = p_attributes ->> 'lock_mode',
+                lock_until = (p_attributes ->> 'lock_until')::timestamptz,
+                legal_hold = (p_attributes ->> 'legal_hold')::boolean, encryption = p_attributes -> 'encryption'
             -- the name too: plain SQL may rename the row while this waits for it
             WHERE o.id = facts.object_id AND o.etag IS NOT DISTINCT FROM facts.etag
                 AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
@@ -170,12 +173,16 @@ BEGIN
                 INSERT INTO storage.objects (
                     bucket_id, name, version, owner, owner_id, metadata, user_metadata, created_at, updated_at,
                     backend, blob_id, content, size_bytes, etag, part_sizes, part_blobs, part_checksums,
-                    checksum_algorithm, checksum_type, checksum_value)
+                    checksum_algorithm, checksum_type, checksum_value,
+                    tags, acl, lock_mode, lock_until, legal_hold, encryption)
                 VALUES (
                     p_bucket, p_name, p_version, rowlock.subject_uuid(p_owner_id), p_owner_id, p_metadata,
                     p_user_metadata, moment, moment,
                     p_backend, p_blob_id, p_content, p_size, p_etag, p_part_sizes, p_part_blobs, p_part_checksums,
-                    p_checksum_algorithm, p_checksum_type, p_checksum_value);
+                    p_checksum_algorithm, p_checksum_type, p_checksum_value,
+                    p_attributes -> 'tags', p_attributes -> 'acl', p_attributes ->> 'lock_mode',
+                    (p_attributes ->> 'lock_until')::timestamptz, (p_attributes ->> 'legal_hold')::boolean,
+                    p_attributes -> 'encryption');
                 object_id := NULL;
                 last_modified := moment;
                 RETURN NEXT;

@@ -3,7 +3,8 @@
 
 CREATE FUNCTION rowlock.create_multipart_upload(
     p_upload_id text, p_bucket text, p_key text, p_version text, p_owner_id text, p_metadata jsonb,
-    p_user_metadata jsonb, p_backend text, p_checksum_algorithm text, p_checksum_type text) RETURNS timestamptz
+    p_user_metadata jsonb, p_backend text, p_checksum_algorithm text, p_checksum_type text,
+    p_attributes jsonb) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 DECLARE
@@ -11,10 +12,11 @@ DECLARE
 BEGIN
     PERFORM rowlock.require_gateway();
     INSERT INTO storage.s3_multipart_uploads (
-        id, bucket_id, key, version, owner_id, metadata, user_metadata, backend, checksum_algorithm, checksum_type)
+        id, bucket_id, key, version, owner_id, metadata, user_metadata, backend, checksum_algorithm, checksum_type,
+        attributes)
     VALUES (
         p_upload_id, p_bucket, p_key, p_version, p_owner_id, p_metadata, p_user_metadata, p_backend,
-        p_checksum_algorithm, p_checksum_type)
+        p_checksum_algorithm, p_checksum_type, p_attributes)
     RETURNING created_at INTO started;
     RETURN started;
 END
@@ -169,7 +171,7 @@ BEGIN
 END
 $$;
 
-ALTER FUNCTION rowlock.create_multipart_upload(text, text, text, text, text, jsonb, jsonb, text, text, text)
+ALTER FUNCTION rowlock.create_multipart_upload(text, text, text, text, text, jsonb, jsonb, text, text, text, jsonb)
     OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.open_upload(text, text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.record_part(text, text, text, integer, integer, text, text, bigint, text, text, text, text)
