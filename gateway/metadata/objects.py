@@ -172,14 +172,7 @@ async def list_objects(
         rows = await session.fetch(
             scope, _SQL["list_objects_flat"], bucket=bucket, lower=keys.lower, upper=keys.upper, page_size=page_size
         )
-    return [_listed(row) for row in rows]
-
-
-def _listed(row: Row) -> ListedObject:
-    name, is_prefix, version, is_versioned, updated_at, size, etag, owner_id, algorithm, kind = row
-    return ListedObject(
-        name, is_prefix, version, bool(is_versioned), updated_at, size or 0, etag or "", owner_id, algorithm, kind
-    )
+    return list(map(ListedObject._make, rows))
 
 
 async def _is_current_version(session: Session, scope: Scope, new: NewObject) -> bool:
