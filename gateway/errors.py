@@ -32,7 +32,6 @@ _CATALOGUE: Final = (
     ErrorCode("CredentialsNotSupported", 400, "This request does not support credentials."),
     ErrorCode("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size"),
     ErrorCode("EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size"),
-    ErrorCode("ExpectationFailed", 417, "The only expectation this server meets is 100-continue."),
     ErrorCode("ExpiredToken", 400, "The provided token has expired."),
     ErrorCode("IllegalLocationConstraintException", 400, "The specified location constraint is not valid for this region."),
     ErrorCode("IncompleteBody", 400, "You did not provide the number of bytes specified by the Content-Length HTTP header"),

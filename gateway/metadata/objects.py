@@ -105,7 +105,7 @@ async def probe_put_object(
         user_metadata=headers.user_metadata_json,
         size_bytes=size_bytes,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match is not None,
+        if_none_match=condition.if_none_match,
     )
 
 
@@ -128,7 +128,7 @@ async def replace_metadata(
         metadata=metadata_json(headers, source.size_bytes, source.etag, None),
         user_metadata=headers.user_metadata_json,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match is not None,
+        if_none_match=condition.if_none_match,
     )
     return rows[0][0] if rows else None
 
@@ -203,7 +203,7 @@ def _put_values(new: NewObject, condition: WriteCondition) -> dict[str, Any]:
         "checksum_value": checksum.value if checksum else None,
         "attributes": new.attributes.json,
         "if_match": condition.if_match,
-        "if_none_match": condition.if_none_match is not None,
+        "if_none_match": condition.if_none_match,
     }
 
 

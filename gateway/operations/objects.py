@@ -170,7 +170,7 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
         if_match_size="x-amz-if-match-size",
         if_match_last_modified_time="x-amz-if-match-last-modified-time",
     )
-    condition = write_condition(asked.if_match, None, any_match=True) or NO_WRITE_CONDITION
+    condition = write_condition(asked.if_match, None) or NO_WRITE_CONDITION
     await failpoint_async("del.before_commit")
     await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
     await failpoint_async("del.after_commit")

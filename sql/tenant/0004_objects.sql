@@ -26,9 +26,9 @@ BEGIN
 END
 $$;
 
--- RFC 9110 §13.1 as S3 applies it to writes: If-Match on a missing key is NoSuchKey.
+-- RFC 9110 §13.1 as S3 applies it to writes: If-Match on a missing key is NoSuchKey. Entity tags are without quotes.
 CREATE FUNCTION rowlock.require_condition(
-    p_exists boolean, p_etag text, p_if_match text, p_if_none_match boolean) RETURNS void
+    p_exists boolean, p_etag text, p_if_match text, p_if_none_match text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
 $$
 BEGIN
@@ -39,7 +39,7 @@ BEGIN
             RAISE SQLSTATE 'RL003' USING DETAIL = 'If-Match';
         END IF;
     END IF;
-    IF p_if_none_match AND p_exists THEN
+    IF p_exists AND p_if_none_match IN ('*', p_etag) THEN
         RAISE SQLSTATE 'RL003' USING DETAIL = 'If-None-Match';
     END IF;
 END
@@ -120,7 +120,7 @@ CREATE FUNCTION rowlock.put_object(
     p_epoch integer, p_backend text, p_blob_id text, p_content bytea, p_size bigint, p_etag text,
     p_part_sizes bigint[], p_part_blobs text[], p_part_checksums text[],
     p_checksum_algorithm text, p_checksum_type text, p_checksum_value text, p_attributes jsonb,
-    p_if_match text, p_if_none_match boolean)
+    p_if_match text, p_if_none_match text)
 RETURNS TABLE (object_id uuid, last_modified timestamptz)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
@@ -207,7 +207,7 @@ $$;
 -- The statement runs for real, as the caller, and is rolled back. A role free of policies skips it.
 CREATE FUNCTION rowlock.probe_put_object(
     p_bucket text, p_name text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb, p_size bigint,
-    p_if_match text, p_if_none_match boolean) RETURNS void
+    p_if_match text, p_if_none_match text) RETURNS void
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
@@ -245,7 +245,7 @@ $$;
 -- Replaces what describes an object and leaves its bytes alone (CopyObject onto itself).
 CREATE FUNCTION rowlock.replace_metadata(
     p_bucket text, p_name text, p_source_version text, p_metadata jsonb, p_user_metadata jsonb,
-    p_if_match text, p_if_none_match boolean)
+    p_if_match text, p_if_none_match text)
 RETURNS TABLE (object_id uuid, last_modified timestamptz)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
@@ -290,7 +290,7 @@ DECLARE
 BEGIN
     FOR attempt IN 1..5 LOOP
         facts := rowlock.write_facts(p_bucket, p_name);
-        PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, false);
+        PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, NULL);
         IF facts.object_id IS NULL THEN
             RETURN 'absent';
         END IF;
