@@ -28,6 +28,8 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "listing": "Listings",
     "multipart": "Multipart uploads",
     "uploads_listing": "Multipart uploads",
+    "tagging": "Tags",
+    "cors": "Cross-origin rules",
     "configuration": "Answered as AWS does where nothing is configured (these cannot be set yet)",
 }
 _BLOCK: Final = r"<!-- generated: {} -->\n(.*?)<!-- end -->"
