@@ -142,7 +142,7 @@ BEGIN
     -- A row may come or go by plain SQL, which takes no lock of ours; look again, but not for ever.
     FOR attempt IN 1..5 LOOP
         facts := rowlock.write_facts(p_bucket, p_name);
-        IF p_if_match IS NOT NULL OR p_if_none_match THEN
+        IF p_if_match IS NOT NULL OR p_if_none_match IS NOT NULL THEN
             PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
         END IF;
         IF facts.file_size_limit IS NOT NULL OR facts.allowed_mime_types IS NOT NULL THEN
