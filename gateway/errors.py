@@ -63,6 +63,7 @@ _CATALOGUE: Final = (
     ErrorCode("MalformedTrailerError", 400, "The request contained trailing data that was not well-formed or did not conform to our published schema."),
     ErrorCode("MalformedXML", 400, "The XML you provided was not well-formed or did not validate against our published schema"),
     ErrorCode("MaxMessageLengthExceeded", 400, "Your request was too big."),
+    ErrorCode("MaxPostPreDataLengthExceeded", 400, "Your POST request fields preceding the upload file was too large."),
     ErrorCode("MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size"),
     ErrorCode("MethodNotAllowed", 405, "The specified method is not allowed against this resource."),
     ErrorCode("MissingContentLength", 411, "You must provide the Content-Length HTTP header."),
