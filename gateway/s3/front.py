@@ -120,17 +120,15 @@ class S3Front:
             return
         except Exception as error:
             response = self._refusal(error, scope, request_id, log)
-        if log.bucket is not None and cors.names_origin(scope["headers"]):
-            response = await self._shared(response, scope, log.bucket)
         try:
-            log.bytes_out = await self._send(response, scope, send, request_id)
+            log.bytes_out = await self._send(await self._shared(response, scope, log), scope, send, request_id)
         except ResponseBroken:
             log.error_code = "ResponseBroken"
             raise
         except Exception as error:
             # The body's reader failed before the head was sent, so there is still an honest answer.
             response = self._refusal(error, scope, request_id, log)
-            log.bytes_out = await self._send(response, scope, send, request_id)
+            log.bytes_out = await self._send(await self._shared(response, scope, log), scope, send, request_id)
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str, log: RequestLog) -> Response:
         request = RawRequest.from_scope(scope, request_id)
@@ -234,12 +232,13 @@ class S3Front:
         resource = scope["raw_path"].decode("latin-1")
         return render_error(error, resource=resource, request_id=request_id, host_id=self._host_id)
 
-    async def _shared(self, response: Response, scope: Scope, bucket: str) -> Response:
-        """The answer with what the page of another site must be told to read it."""
-        if scope["method"] == "OPTIONS":
+    async def _shared(self, response: Response, scope: Scope, log: RequestLog) -> Response:
+        """The answer, with what a page of another site must be told to read it; a preflight says that itself."""
+        bucket, method, headers = log.bucket, scope["method"], scope["headers"]
+        if bucket is None or not cors.names_origin(headers) or method == "OPTIONS":
             return response
         try:
-            allowed = await cors.answer_headers(self._services, bucket, scope["method"], scope["headers"])
+            allowed = await cors.answer_headers(self._services, bucket, method, headers)
         except StorageError:
             return response
         except BaseException:

@@ -83,6 +83,8 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     root.setLevel(logging.WARNING)
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.getLogger("gateway").setLevel(level)
+    # It warns of forms that are malformed, which is the client's affair and answered as such.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     logging.captureWarnings(True)
     structlog.configure(
         processors=[
