@@ -21,6 +21,7 @@ class ErrorCode:
 
 _CATALOGUE: Final = (
     ErrorCode("AccessDenied", 403, "Access Denied"),
+    ErrorCode("AccessForbidden", 403, "Access forbidden"),
     ErrorCode("AuthorizationHeaderMalformed", 400, "The authorization header you provided is invalid."),
     ErrorCode("AuthorizationQueryParametersError", 400, "The authorization query parameters that you provided are not valid."),
     ErrorCode("BadDigest", 400, "The Content-MD5 or checksum value that you specified did not match what the server received."),
@@ -54,6 +55,7 @@ _CATALOGUE: Final = (
     ErrorCode("InvalidRange", 416, "The requested range is not satisfiable"),
     ErrorCode("InvalidRequest", 400, "Invalid Request"),
     ErrorCode("InvalidStorageClass", 400, "The storage class you specified is not valid"),
+    ErrorCode("InvalidTag", 400, "The tag provided was not a valid tag. This error can occur if the tag did not pass input validation."),
     ErrorCode("InvalidToken", 400, "The provided token is malformed or otherwise invalid."),
     ErrorCode("InvalidURI", 400, "Couldn't parse the specified URI."),
     ErrorCode("KeyTooLongError", 400, "Your key is too long"),
@@ -61,6 +63,7 @@ _CATALOGUE: Final = (
     ErrorCode("MalformedTrailerError", 400, "The request contained trailing data that was not well-formed or did not conform to our published schema."),
     ErrorCode("MalformedXML", 400, "The XML you provided was not well-formed or did not validate against our published schema"),
     ErrorCode("MaxMessageLengthExceeded", 400, "Your request was too big."),
+    ErrorCode("MaxPostPreDataLengthExceeded", 400, "Your POST request fields preceding the upload file was too large."),
     ErrorCode("MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size"),
     ErrorCode("MethodNotAllowed", 405, "The specified method is not allowed against this resource."),
     ErrorCode("MissingContentLength", 411, "You must provide the Content-Length HTTP header."),

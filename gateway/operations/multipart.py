@@ -18,7 +18,7 @@ from gateway.metadata.records import Checksum, Headers, NewObject, PartRecord, U
 from gateway.operations import access, checksums, owners, upload
 from gateway.operations.content import open_content
 from gateway.operations.copying import find_source
-from gateway.operations.objects import NO_WRITE_CONDITION, headers_from
+from gateway.operations.objects import NO_WRITE_CONDITION, attributes_from, headers_from
 from gateway.operations.services import Services
 from gateway.operations.shapes import (
     AbortMultipartUploadInput,
@@ -67,6 +67,7 @@ async def create_multipart_upload(
         backend=services.blobs.default.name,
         checksum_algorithm=asked.checksum_algorithm,
         checksum_type=kind,
+        attributes=attributes_from(asked),
     )
     return CreateMultipartUploadOutput(
         bucket=asked.bucket,

@@ -38,7 +38,10 @@ SELECT rowlock.probe_put_object(
 SELECT replaced.last_modified
 FROM rowlock.replace_metadata(
     %(bucket)s::text, %(key)s::text, %(source_version)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
-    %(if_match)s::text, %(if_none_match)s::text) AS replaced;
+    %(tags)s::jsonb, %(keep_tags)s::boolean, %(if_match)s::text, %(if_none_match)s::text) AS replaced;
+
+-- name: replace_tags
+SELECT rowlock.replace_tags(%(id)s::uuid, %(version)s::text, %(tags)s::jsonb);
 
 -- name: is_current_version
 SELECT rowlock.is_current_version(%(bucket)s::text, %(key)s::text, %(version)s::text);

@@ -245,7 +245,7 @@ $$;
 -- Replaces what describes an object and leaves its bytes alone (CopyObject onto itself).
 CREATE FUNCTION rowlock.replace_metadata(
     p_bucket text, p_name text, p_source_version text, p_metadata jsonb, p_user_metadata jsonb,
-    p_if_match text, p_if_none_match text)
+    p_tags jsonb, p_keep_tags boolean, p_if_match text, p_if_none_match text)
 RETURNS TABLE (object_id uuid, last_modified timestamptz)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
@@ -255,7 +255,9 @@ BEGIN
     PERFORM rowlock.lock_key(p_bucket, p_name);
     facts := rowlock.write_facts(p_bucket, p_name);
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
-    UPDATE storage.objects AS o SET metadata = p_metadata, user_metadata = p_user_metadata
+    UPDATE storage.objects AS o SET
+        metadata = p_metadata, user_metadata = p_user_metadata, updated_at = clock_timestamp(),
+        tags = CASE WHEN p_keep_tags THEN o.tags ELSE p_tags END
     WHERE o.id = facts.object_id AND o.version = p_source_version
         AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
     RETURNING o.id, o.updated_at INTO object_id, last_modified;
