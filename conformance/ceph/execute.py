@@ -77,7 +77,7 @@ def execute(python: Path, plan: Plan) -> Run:
         accounts.configure(directory, running, plan.workers)
         (directory / worker.SELECTION).write_text("\n".join(plan.tests), "utf-8")
         report = directory / "report.xml"
-        fault = _pytest(python, plan, directory, report)
+        fault = _pytest(python, plan, directory, report, running.ca_bundle)
         if fault:
             faults.append(fault)
         outcomes = results.of(results.read(report), plan.tests)
@@ -113,7 +113,7 @@ def server_faults(log: str) -> list[str]:
     return [f"{operation} was answered 500 {count} times: see {SERVER_LOG}" for operation, count in failed.items()]
 
 
-def _pytest(python: Path, plan: Plan, directory: Path, report: Path) -> str | None:
+def _pytest(python: Path, plan: Plan, directory: Path, report: Path, ca_bundle: str | None) -> str | None:
     """Run pytest in a session of its own; return what went wrong other than failing tests."""
     command = [str(python), "-m", "pytest", *PYTEST, "-c", str(plan.folder / "pytest.ini")]
     command += ["--rootdir", str(plan.folder), f"--junitxml={report}", "-o", "junit_family=xunit2"]
@@ -124,7 +124,7 @@ def _pytest(python: Path, plan: Plan, directory: Path, report: Path) -> str | No
         process = subprocess.Popen(
             command,
             cwd=directory,
-            env=_environment(directory),
+            env=_environment(directory, ca_bundle),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -141,8 +141,10 @@ def _pytest(python: Path, plan: Plan, directory: Path, report: Path) -> str | No
     return None if status in {0, 1} else f"pytest ended with status {status}: see {LOG}"
 
 
-def _environment(directory: Path) -> dict[str, str]:
+def _environment(directory: Path, ca_bundle: str | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ROWLOCK_", "PYTEST_"))}
+    if ca_bundle:
+        kept["SSL_CERT_FILE"] = ca_bundle
     return kept | {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

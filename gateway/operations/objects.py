@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.blobs.protocol import BlobReader
-from gateway.context import Call, Scope
+from gateway.context import ANONYMOUS_ROLE, Call, Scope
 from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.records import (
@@ -66,7 +66,8 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
     owner_id = call.principal.subject
-    if not upload.is_small(services, asked.body.length):
+    # A stranger's body is not read, nor a 100 Continue sent for it, before it is known to be let in.
+    if call.principal.role == ANONYMOUS_ROLE or not upload.is_small(services, asked.body.length):
         await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, asked.body.length, condition
         )
