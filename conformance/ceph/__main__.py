@@ -15,6 +15,8 @@ from conformance.ceph.execute import HERE, LOG, Plan, Run, execute, prepare
 from conformance.ceph.lists import IMPLEMENTED, NAMES, NOT_YET, ListError, Lists
 
 MESSAGE_CHARACTERS: Final = 200
+# Over TLS the SDK sends the body in chunks and takes away the malformed Content-Length that this test plants.
+PLAIN_HTTP_ONLY: Final = frozenset({"test_headers.py::test_object_create_bad_contentlength_empty"})
 
 
 def main() -> int:
@@ -63,7 +65,8 @@ def _selection(known: Lists, files: dict[str, frozenset[str]], asked: argparse.N
     for entry in (entry for name in names for entry in known[name]):
         whole_file = "::" not in entry.test
         tests += [f"{entry.test}::{test}" for test in sorted(files[entry.test])] if whole_file else [entry.test]
-    return tuple(test for test in tests if asked.only is None or re.search(asked.only, test))
+    left_out = PLAIN_HTTP_ONLY if asked.https else frozenset()
+    return tuple(test for test in tests if test not in left_out and re.search(asked.only or "", test))
 
 
 def _conclude(known: Lists, run: Run, asked: argparse.Namespace) -> int:

@@ -17,9 +17,9 @@ from conformance.server import RunningServer
 ACCOUNT_OPTIONS: Final = ("--role", "service_role")
 # One S3 "day" of the lifecycle tests, for server and suite alike.
 LIFECYCLE_DAY_SECONDS: Final = 10
+# The suite signs its browser forms the old way.
 SERVER_SETTINGS: Final = {
     "ROWLOCK_LIFECYCLE_DAY_SECONDS": str(LIFECYCLE_DAY_SECONDS),
-    # its forms are signed the old way
     "ROWLOCK_ALLOW_SIGV2_POST": "true",
 }
 
