@@ -68,11 +68,19 @@ ALTER TABLE storage.objects
     ADD COLUMN IF NOT EXISTS lock_until timestamptz,
     ADD COLUMN IF NOT EXISTS legal_hold boolean,
     ADD COLUMN IF NOT EXISTS encryption jsonb;
+-- The id under which S3 knows an archived version ('null' or its version); NULL for the current one, so that replacing
+-- a current row changes no indexed column (an index on version would forbid heap-only updates).
+ALTER TABLE storage.objects ADD COLUMN IF NOT EXISTS archived_version text COLLATE "C";
 -- Inline bytes are small and rarely compress: keep them as they are.
 ALTER TABLE storage.objects ALTER COLUMN content SET STORAGE EXTERNAL;
 
 CREATE UNIQUE INDEX IF NOT EXISTS bucketid_objname
     ON storage.objects (bucket_id, name COLLATE "C") WHERE archived_at IS NULL;
+-- Archived versions by name, newest first, and by id. Objects of unversioned buckets are not in them.
+CREATE UNIQUE INDEX IF NOT EXISTS objects_archived_order
+    ON storage.objects (bucket_id, name COLLATE "C", archived_at DESC) WHERE archived_at IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS objects_archived_version
+    ON storage.objects (bucket_id, name COLLATE "C", archived_version) WHERE archived_at IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS objects_blob_id ON storage.objects (blob_id) WHERE blob_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_part_blobs ON storage.objects USING gin (part_blobs) WHERE part_blobs IS NOT NULL;
 
@@ -164,7 +172,7 @@ CREATE OR REPLACE FUNCTION storage.get_size_by_bucket() RETURNS TABLE (size bigi
 LANGUAGE sql STABLE SET search_path = '' AS
 $$ SELECT sum(o.size_bytes)::bigint, o.bucket_id FROM storage.objects AS o GROUP BY o.bucket_id $$;
 
--- The time of the last change is the object's Last-Modified; archiving a version is no change of it.
+-- The time of the last change is the object's Last-Modified; archiving or locking a version is no change of it.
 CREATE OR REPLACE FUNCTION storage.update_updated_at_column() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
 $$
@@ -174,7 +182,12 @@ BEGIN
 END
 $$;
 CREATE OR REPLACE TRIGGER update_objects_updated_at BEFORE UPDATE ON storage.objects FOR EACH ROW
-    WHEN (OLD.archived_at IS NOT DISTINCT FROM NEW.archived_at)
+    -- the gateway sets the time itself
+    WHEN (OLD.archived_at IS NOT DISTINCT FROM NEW.archived_at
+        AND (OLD.lock_mode, OLD.lock_until, OLD.legal_hold)
+            IS NOT DISTINCT FROM (NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
+        AND (OLD.updated_at IS NOT DISTINCT FROM NEW.updated_at
+            OR NOT pg_has_role(session_user, 'rowlock_gateway', 'MEMBER')))
     EXECUTE FUNCTION storage.update_updated_at_column();
 CREATE OR REPLACE TRIGGER update_buckets_updated_at BEFORE UPDATE ON storage.buckets FOR EACH ROW
     EXECUTE FUNCTION storage.update_updated_at_column();
