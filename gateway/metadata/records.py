@@ -53,7 +53,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a committed write is known by. ``version_id`` is None in a bucket that never kept versions."""
+    """What a committed write is known by. ``version_id`` is None unless the bucket keeps versions."""
 
     modified: datetime
     version_id: str | None = None

@@ -17,7 +17,6 @@ from gateway.operations.shapes import (
     ObjectIdentifier,
     S3Error,
 )
-from gateway.operations.versions import require_version_id
 from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.conditions import write_condition
 
@@ -33,7 +32,6 @@ _ERRORS: Final = {
 async def delete_object(services: Services, call: Call, asked: DeleteObjectInput) -> DeleteObjectOutput:
     """Delete an object, or one version of it for good; deleting what is not there is no error
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html)."""
-    require_version_id(asked.version_id)
     access.refuse_unimplemented(asked, mfa="x-amz-mfa")
     condition = write_condition(asked.if_match, None, any_match=True)
     doomed = Doomed(

@@ -147,7 +147,6 @@ async def put_object_retention(
         raise StorageError("MalformedXML")
     if wanted.retain_until_date is not None:
         _require_future(wanted.retain_until_date)
-    versions.require_version_id(asked.version_id)
     outcome = await objects.put_retention(
         services.session,
         call.scope,
@@ -169,7 +168,6 @@ async def put_object_legal_hold(
     wanted = asked.legal_hold
     if wanted is None or wanted.status is None:
         raise StorageError("MalformedXML")
-    versions.require_version_id(asked.version_id)
     outcome = await objects.put_legal_hold(
         services.session, call.scope, asked.bucket, asked.key, asked.version_id, held=wanted.status == _HOLD[True]
     )

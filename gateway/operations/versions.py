@@ -27,17 +27,6 @@ _STANDARD: Final = "STANDARD"
 _SHOWN: Final = {VersioningStatus.ENABLED: "Enabled", VersioningStatus.SUSPENDED: "Suspended"}
 
 
-def require_version_id(version_id: str | None) -> None:
-    """Raises InvalidArgument for an empty one."""
-    if version_id == "":
-        raise StorageError(
-            "InvalidArgument",
-            "Version id cannot be the empty string",
-            ArgumentName="versionId",
-            ArgumentValue="",
-        )
-
-
 async def find_object(
     services: Services, call: Call, bucket: str, key: str, version_id: str | None, *, with_content: bool = False
 ) -> ObjectRecord:
@@ -47,7 +36,6 @@ async def find_object(
     MethodNotAllowed if ``version_id`` names a delete marker
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html).
     """
-    require_version_id(version_id)
     finder = objects.find_object if with_content else objects.describe_object
     record = await finder(services.session, call.scope, bucket, key, version_id)
     if record is None:

@@ -149,7 +149,7 @@ $$;
 -- there the trigger keep_version (0010) keeps what the row was before as an archived version.
 --
 -- This is the hot path: no subtransaction, and a function is called only where a request or a bucket asks for it.
--- ``version_id`` is NULL in a bucket that never kept versions.
+-- ``version_id`` is NULL unless the bucket keeps versions: S3 does not tell the null version a suspended one writes.
 CREATE FUNCTION rowlock.put_object(
     p_bucket text, p_name text, p_version text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb,
     p_epoch integer, p_backend text, p_blob_id text, p_content bytea, p_size bigint, p_etag text,
@@ -169,8 +169,7 @@ BEGIN
     IF p_epoch IS NOT NULL THEN
         last_modified := rowlock.admit_blob(p_epoch, coalesce(p_blob_id, p_part_blobs[1]));
         IF last_modified IS NOT NULL THEN
-            version_id := CASE rowlock.bucket_versioning(p_bucket)
-                WHEN 'ENABLED' THEN p_version WHEN 'SUSPENDED' THEN 'null' END;
+            version_id := CASE rowlock.bucket_versioning(p_bucket) WHEN 'ENABLED' THEN p_version END;
             RETURN;
         END IF;
     END IF;
@@ -193,9 +192,7 @@ BEGIN
         IF facts.object_lock IS NOT NULL OR attributes IS NOT NULL THEN
             attributes := rowlock.with_lock(attributes, facts.object_lock, last_modified);
         END IF;
-        IF facts.versioning_status <> 'DISABLED' THEN
-            version_id := CASE WHEN keeps_versions THEN p_version ELSE 'null' END;
-        END IF;
+        version_id := CASE WHEN keeps_versions THEN p_version END;
         IF facts.object_id IS NOT NULL THEN
             UPDATE storage.objects AS o SET
                 version = p_version, is_versioned = keeps_versions, owner = owner_uuid, owner_id = p_owner_id,
@@ -333,12 +330,9 @@ $$
 BEGIN
     PERFORM rowlock.require_gateway();
     PERFORM rowlock.lock_key(p_bucket, p_name);
-    SELECT o.updated_at, rowlock.version_label(o.version, o.is_versioned) INTO last_modified, version_id
+    SELECT o.updated_at, CASE WHEN o.is_versioned THEN o.version END INTO last_modified, version_id
     FROM storage.objects AS o
     WHERE o.bucket_id = p_bucket AND o.name = p_name COLLATE "C" AND o.version = p_version AND NOT o.is_delete_marker;
-    IF rowlock.bucket_versioning(p_bucket) = 'DISABLED' THEN
-        version_id := NULL;
-    END IF;
 END
 $$;
 

@@ -164,6 +164,7 @@ class PutBucketVersioningInput:
 
     bucket: str
     versioning_configuration: VersioningConfiguration
+    content_md5: str | None = None
     checksum_algorithm: str | None = None
     mfa: str | None = None
     expected_bucket_owner: str | None = None

@@ -163,6 +163,7 @@ class PutObjectLockConfigurationInput:
     object_lock_configuration: ObjectLockConfiguration | None = None
     request_payer: str | None = None
     token: str | None = None
+    content_md5: str | None = None
     checksum_algorithm: str | None = None
     expected_bucket_owner: str | None = None
 
@@ -184,6 +185,7 @@ class PutObjectRetentionInput:
     request_payer: str | None = None
     version_id: str | None = None
     bypass_governance_retention: bool | None = None
+    content_md5: str | None = None
     checksum_algorithm: str | None = None
     expected_bucket_owner: str | None = None
 
@@ -204,6 +206,7 @@ class PutObjectLegalHoldInput:
     legal_hold: ObjectLockLegalHold | None = None
     request_payer: str | None = None
     version_id: str | None = None
+    content_md5: str | None = None
     checksum_algorithm: str | None = None
     expected_bucket_owner: str | None = None
 
