@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from gateway.metadata.records import (
     Doomed,
     Headers,
     ListedObject,
+    ListedVersion,
     NewObject,
     ObjectRecord,
     Replaced,
@@ -141,7 +141,7 @@ async def probe_put_object(
         user_metadata=headers.user_metadata_json,
         size_bytes=size_bytes,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match is not None,
+        if_none_match=condition.if_none_match,
     )
 
 
@@ -152,10 +152,11 @@ async def replace_metadata(
     key: str,
     source: ObjectRecord,
     headers: Headers,
+    tags: Mapping[str, str] | None,
     condition: WriteCondition,
 ) -> Replaced:
-    """Give an object new headers. Nothing is done in a bucket that keeps versions, nor to an object that another writer
-    replaced meanwhile."""
+    """Give an object new headers, and new tags unless they are None. Nothing is done in a bucket that keeps versions,
+    nor to an object that another writer replaced meanwhile."""
     rows = await session.write(
         scope,
         _SQL["replace_metadata"],
@@ -164,13 +165,23 @@ async def replace_metadata(
         source_version=source.version,
         metadata=metadata_json(headers, source.size_bytes, source.etag, None),
         user_metadata=headers.user_metadata_json,
+        tags=_tags_json(tags),
+        keep_tags=tags is None,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match is not None,
+        if_none_match=condition.if_none_match,
     )
     if not rows:
         return Replaced(None)
     [[modified]] = rows
     return Replaced(modified, keeps_versions=modified is None)
+
+
+async def replace_tags(session: Session, scope: Scope, record: ObjectRecord, tags: Mapping[str, str]) -> bool:
+    """Give exactly this version other tags; False when it was replaced or deleted since. Raises AccessDenied."""
+    [row] = await session.write(
+        scope, _SQL["replace_tags"], id=record.id, version=record.version, tags=_tags_json(tags)
+    )
+    return bool(row[0])
 
 
 async def delete_object(
@@ -296,14 +307,7 @@ async def list_objects(
         rows = await session.fetch(
             scope, _SQL["list_objects_flat"], bucket=bucket, lower=keys.lower, upper=keys.upper, page_size=page_size
         )
-    return [_listed(row) for row in rows]
-
-
-def _listed(row: Row) -> ListedObject:
-    name, is_prefix, version, is_versioned, updated_at, size, etag, owner_id, algorithm, kind = row
-    return ListedObject(
-        name, is_prefix, version, bool(is_versioned), updated_at, size or 0, etag or "", owner_id, algorithm, kind
-    )
+    return list(map(ListedObject._make, rows))
 
 
 async def list_versions(
@@ -315,7 +319,7 @@ async def list_versions(
     prefix: str,
     delimiter: str | None,
     page_size: int,
-) -> list[ListedObject]:
+) -> list[ListedVersion]:
     """One page of versions and common prefixes: by key in byte order, within a key the newest first.
 
     ``inside``: begin behind this position (:func:`version_position`) of a key, then go on with ``keys``.
@@ -336,7 +340,7 @@ async def list_versions(
         seek=successor(delimiter) if delimiter else None,
         page_size=page_size,
     )
-    return [replace(_listed(row[:10]), is_delete_marker=bool(row[10]), is_latest=bool(row[11])) for row in rows]
+    return list(map(ListedVersion._make, rows))
 
 
 async def version_position(session: Session, scope: Scope, bucket: str, key: str, version_id: str) -> str | None:
@@ -369,8 +373,12 @@ def _put_values(new: NewObject, condition: WriteCondition) -> dict[str, Any]:
         "checksum_value": checksum.value if checksum else None,
         "attributes": new.attributes.json,
         "if_match": condition.if_match,
-        "if_none_match": condition.if_none_match is not None,
+        "if_none_match": condition.if_none_match,
     }
+
+
+def _tags_json(tags: Mapping[str, str] | None) -> str | None:
+    return json.dumps(dict(tags), ensure_ascii=False) if tags else None
 
 
 def _object(row: Row) -> ObjectRecord:

@@ -9,8 +9,6 @@ from gateway.operations.shapes import (
     GetBucketAccelerateConfigurationOutput,
     GetBucketAclInput,
     GetBucketAclOutput,
-    GetBucketCorsInput,
-    GetBucketCorsOutput,
     GetBucketEncryptionInput,
     GetBucketEncryptionOutput,
     GetBucketLifecycleConfigurationInput,
@@ -29,14 +27,10 @@ from gateway.operations.shapes import (
     GetBucketReplicationOutput,
     GetBucketRequestPaymentInput,
     GetBucketRequestPaymentOutput,
-    GetBucketTaggingInput,
-    GetBucketTaggingOutput,
     GetBucketWebsiteInput,
     GetBucketWebsiteOutput,
     GetObjectAclInput,
     GetObjectAclOutput,
-    GetObjectTaggingInput,
-    GetObjectTaggingOutput,
     GetPublicAccessBlockInput,
     GetPublicAccessBlockOutput,
     Grant,
@@ -105,17 +99,6 @@ async def get_bucket_lifecycle(
     raise await _not_configured(services, call, asked.bucket, "NoSuchLifecycleConfiguration")
 
 
-async def get_bucket_tagging(services: Services, call: Call, asked: GetBucketTaggingInput) -> GetBucketTaggingOutput:
-    """No tags of the bucket."""
-    raise await _not_configured(services, call, asked.bucket, "NoSuchTagSet")
-
-
-async def get_object_tagging(services: Services, call: Call, asked: GetObjectTaggingInput) -> GetObjectTaggingOutput:
-    """No tags: unlike a bucket's, an object's empty set is an answer."""
-    record = await versions.find_object(services, call, asked.bucket, asked.key, asked.version_id)
-    return GetObjectTaggingOutput(version_id=versions.shown_version_id(record, asked.version_id), tag_set=())
-
-
 async def get_bucket_encryption(
     services: Services, call: Call, asked: GetBucketEncryptionInput
 ) -> GetBucketEncryptionOutput:
@@ -140,11 +123,6 @@ async def get_bucket_replication(
 async def get_bucket_website(services: Services, call: Call, asked: GetBucketWebsiteInput) -> GetBucketWebsiteOutput:
     """No website."""
     raise await _not_configured(services, call, asked.bucket, "NoSuchWebsiteConfiguration")
-
-
-async def get_bucket_cors(services: Services, call: Call, asked: GetBucketCorsInput) -> GetBucketCorsOutput:
-    """No CORS rules."""
-    raise await _not_configured(services, call, asked.bucket, "NoSuchCORSConfiguration")
 
 
 async def get_public_access_block(

@@ -1,7 +1,7 @@
 """CopyObject, and opening the source of any copy."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -9,17 +9,17 @@ from gateway.blobs.protocol import BlobDescription, CopyingStore
 from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import objects
-from gateway.metadata.records import NO_ATTRIBUTES, Checksum, Headers, NewObject, ObjectRecord, Written
-from gateway.operations import access, checksums, upload, versions
+from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord, Written
+from gateway.operations import access, checksums, object_lock, upload, versions
 from gateway.operations.content import open_content
 from gateway.operations.objects import (
     NO_WRITE_CONDITION,
-    attributes_from,
     headers_from,
     require_source_conditions,
 )
 from gateway.operations.services import Services
 from gateway.operations.shapes import CopyObjectInput, CopyObjectOutput, CopyObjectResult, UploadPartCopyInput
+from gateway.operations.tags import header_tags
 from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.addressing import CopySource
 from gateway.wire.conditions import ReadConditions, WriteCondition, write_condition
@@ -66,7 +66,8 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
     """
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
-    attributes = attributes_from(asked)
+    new_tags = (header_tags(asked.tagging) or {}) if asked.tagging_directive == "REPLACE" else None
+    lock = object_lock.attributes_from(asked)
     for _ in range(_ATTEMPTS):
         source = await find_source(services, call, asked)
         if source.size_bytes > _MAX_COPY_BYTES:
@@ -80,9 +81,9 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
         onto_itself = asked.copy_source == CopySource(asked.bucket, asked.key, None)
         if onto_itself:
             _require_change(asked, source, headers)
-            if asked.checksum_algorithm is None and attributes == NO_ATTRIBUTES and not source.is_versioned:
+            if asked.checksum_algorithm is None and lock == NO_ATTRIBUTES and not source.is_versioned:
                 replaced = await objects.replace_metadata(
-                    services.session, call.scope, asked.bucket, asked.key, source, headers, condition
+                    services.session, call.scope, asked.bucket, asked.key, source, headers, new_tags, condition
                 )
                 if replaced.modified is not None:
                     return _answer(source, source.etag, Written(replaced.modified), source.checksum)
@@ -93,7 +94,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
         )
         try:
-            new = replace(await _copied(services, call, asked, source, headers), attributes=attributes)
+            new = await _copied(services, call, asked, source, headers, new_tags, lock)
         except FileNotFoundError:
             # The source was overwritten and its blob destroyed between reading the row and the bytes.
             continue
@@ -122,7 +123,13 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
 
 
 async def _copied(
-    services: Services, call: Call, asked: CopyObjectInput, source: ObjectRecord, headers: Headers
+    services: Services,
+    call: Call,
+    asked: CopyObjectInput,
+    source: ObjectRecord,
+    headers: Headers,
+    new_tags: Mapping[str, str] | None,
+    lock: Attributes,
 ) -> NewObject:
     version = upload.new_version()
     new = NewObject(
@@ -135,6 +142,7 @@ async def _copied(
         etag=source.etag,
         content=source.content,
         checksum=source.checksum,
+        attributes=replace(lock, tags=source.attributes.tags if new_tags is None else new_tags),
     )
     describe = upload.describe(call, asked.bucket, asked.key, version, headers)
     algorithm = asked.checksum_algorithm

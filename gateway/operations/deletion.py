@@ -33,7 +33,7 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
     """Delete an object, or one version of it for good; deleting what is not there is no error
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html)."""
     access.refuse_unimplemented(asked, mfa="x-amz-mfa")
-    condition = write_condition(asked.if_match, None, any_match=True)
+    condition = write_condition(asked.if_match, None)
     doomed = Doomed(
         asked.key,
         asked.version_id,

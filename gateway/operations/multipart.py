@@ -139,8 +139,7 @@ async def complete_multipart_upload(
 ) -> CompleteMultipartUploadOutput:
     """Make the object out of its parts; asked again, it says the same again
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html)."""
-    wanted = asked.multipart_upload.parts if asked.multipart_upload else ()
-    _require_order(wanted)
+    wanted = _in_order(asked.multipart_upload.parts if asked.multipart_upload else ())
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
     try:
         async with services.session.transaction(call.scope) as transaction:
@@ -286,7 +285,9 @@ def _part_checksum(
     return None, None
 
 
-def _require_order(wanted: Sequence[CompletedPart]) -> None:
+def _in_order(wanted: Sequence[CompletedPart]) -> Sequence[CompletedPart]:
+    """The parts a completion lists, each once: one listed again, because it was sent again, replaces what was said of
+    it before. Raises MalformedXML, InvalidArgument, InvalidPartOrder."""
     if not 1 <= len(wanted) <= MAX_PARTS:
         raise StorageError("MalformedXML")
     numbers = [part.part_number for part in wanted]
@@ -298,8 +299,9 @@ def _require_order(wanted: Sequence[CompletedPart]) -> None:
                 ArgumentName="PartNumber",
                 ArgumentValue=str(number),
             )
-    if any(later <= earlier for earlier, later in pairwise(numbers)):
+    if any(later < earlier for earlier, later in pairwise(numbers)):
         raise StorageError("InvalidPartOrder")
+    return tuple({part.part_number: part for part in wanted}.values())
 
 
 def _chosen(wanted: Sequence[CompletedPart], stored: Mapping[int, PartRecord]) -> list[PartRecord]:

@@ -26,6 +26,7 @@ from gateway.operations.shapes import (
     PutObjectInput,
     PutObjectOutput,
 )
+from gateway.operations.tags import header_tags
 from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.conditions import NO_CONDITIONS, ReadConditions, WriteCondition, write_condition
 from gateway.wire.headers import stored_content_encoding
@@ -43,8 +44,7 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
     """Store an object (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html)."""
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
-    headers = headers_from(asked)
-    attributes = attributes_from(asked)
+    headers, attributes = headers_from(asked), attributes_from(asked)
     limit = services.limits.max_put_bytes
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
@@ -168,8 +168,9 @@ def headers_from(asked: Any) -> Headers:
 
 
 def attributes_from(asked: Any) -> Attributes:
-    """What is stored besides the headers, of an input record that writes an object."""
-    return object_lock.attributes_from(asked)
+    """What an input record that writes an object says besides its headers. Raises InvalidArgument, InvalidTag."""
+    lock = object_lock.attributes_from(asked)
+    return replace(lock, tags=header_tags(asked.tagging)) if asked.tagging is not None else lock
 
 
 def require_source_conditions(conditions: ReadConditions, record: ObjectRecord) -> None:
@@ -240,6 +241,7 @@ def _facts(record: ObjectRecord, asked: GetObjectInput | HeadObjectInput, *, who
         "metadata": headers.user_metadata,
         "storage_class": headers.storage_class,
         "version_id": versions.shown_version_id(record, asked.version_id),
+        "tag_count": len(record.attributes.tags) if record.attributes.tags else None,
     }
     if record.attributes is not NO_ATTRIBUTES:
         facts.update(object_lock.fields(record.attributes))

@@ -7,11 +7,12 @@ from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import buckets, keyspace, objects
 from gateway.metadata.keyspace import KeyRange
-from gateway.metadata.records import ListedObject, ObjectRecord, VersioningStatus
+from gateway.metadata.records import ListedVersion, ObjectRecord, VersioningStatus
 from gateway.operations import access, owners
-from gateway.operations.listing import MAX_KEYS, Page
+from gateway.operations.listing import MAX_KEYS
 from gateway.operations.services import Services
 from gateway.operations.shapes import (
+    CommonPrefix,
     DeleteMarkerEntry,
     GetBucketVersioningInput,
     GetBucketVersioningOutput,
@@ -102,15 +103,17 @@ async def list_object_versions(
     """Every version and delete marker, by key, the newest first
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html)."""
     max_keys = MAX_KEYS if asked.max_keys is None else min(asked.max_keys, MAX_KEYS)
-    page = await _walk(services, call, asked, max_keys)
-    versions = [entry for entry in page.entries if not entry.is_prefix]
-    last = page.entries[-1] if page.entries else None
+    # One more than asked tells whether there is more.
+    found = await _walk(services, call, asked, max_keys + 1 if max_keys > 0 else 0)
+    page, is_truncated = found[:max_keys], len(found) > max_keys
+    versions = [entry for entry in page if not entry.is_prefix]
+    last = page[-1] if page and is_truncated else None
     return ListObjectVersionsOutput(
-        is_truncated=page.is_truncated,
+        is_truncated=is_truncated,
         key_marker=asked.key_marker or "",
         version_id_marker=asked.version_id_marker or "",
-        next_key_marker=page.last if page.is_truncated else None,
-        next_version_id_marker=last.version_id if page.is_truncated and last and not last.is_prefix else None,
+        next_key_marker=last.name if last else None,
+        next_version_id_marker=last.version_id if last and not last.is_prefix else None,
         versions=tuple(
             ObjectVersion(
                 etag=entry.etag,
@@ -128,12 +131,12 @@ async def list_object_versions(
         prefix=asked.prefix or "",
         delimiter=asked.delimiter or None,
         max_keys=max_keys,
-        common_prefixes=page.common_prefixes,
+        common_prefixes=tuple(CommonPrefix(prefix=entry.name) for entry in page if entry.is_prefix),
         encoding_type=asked.encoding_type,
     )
 
 
-async def _walk(services: Services, call: Call, asked: ListObjectVersionsInput, max_keys: int) -> Page:
+async def _walk(services: Services, call: Call, asked: ListObjectVersionsInput, page_size: int) -> list[ListedVersion]:
     prefix, delimiter = asked.prefix or "", asked.delimiter or None
     key_marker, version_marker = asked.key_marker or "", asked.version_id_marker
     if version_marker and not key_marker:
@@ -157,16 +160,15 @@ async def _walk(services: Services, call: Call, asked: ListObjectVersionsInput, 
             keys = KeyRange(max(key_marker, prefix), keys.upper)
         else:
             inside = (key_marker, position)
-    limit = min(max_keys, MAX_KEYS)
     found = await objects.list_versions(
-        services.session, call.scope, asked.bucket, keys, inside, prefix, delimiter, limit + 1 if limit > 0 else 0
+        services.session, call.scope, asked.bucket, keys, inside, prefix, delimiter, page_size
     )
     if not found:
         await access.require_listing(services, call, asked.bucket)
-    return Page(found[:limit], len(found) > limit)
+    return found
 
 
-def _shared(call: Call, entry: ListedObject) -> dict[str, Any]:
+def _shared(call: Call, entry: ListedVersion) -> dict[str, Any]:
     return {
         "key": entry.name,
         "version_id": entry.version_id,

@@ -47,9 +47,9 @@ BEGIN
 END
 $$;
 
--- RFC 9110 §13.1 as S3 applies it to writes: If-Match on a missing key is NoSuchKey.
+-- RFC 9110 §13.1 as S3 applies it to writes: If-Match on a missing key is NoSuchKey. Entity tags are without quotes.
 CREATE FUNCTION rowlock.require_condition(
-    p_exists boolean, p_etag text, p_if_match text, p_if_none_match boolean) RETURNS void
+    p_exists boolean, p_etag text, p_if_match text, p_if_none_match text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
 $$
 BEGIN
@@ -60,7 +60,7 @@ BEGIN
             RAISE SQLSTATE 'RL003' USING DETAIL = 'If-Match';
         END IF;
     END IF;
-    IF p_if_none_match AND p_exists THEN
+    IF p_exists AND p_if_none_match IN ('*', p_etag) THEN
         RAISE SQLSTATE 'RL003' USING DETAIL = 'If-None-Match';
     END IF;
 END
@@ -155,7 +155,7 @@ CREATE FUNCTION rowlock.put_object(
     p_epoch integer, p_backend text, p_blob_id text, p_content bytea, p_size bigint, p_etag text,
     p_part_sizes bigint[], p_part_blobs text[], p_part_checksums text[],
     p_checksum_algorithm text, p_checksum_type text, p_checksum_value text, p_attributes jsonb,
-    p_if_match text, p_if_none_match boolean,
+    p_if_match text, p_if_none_match text,
     OUT last_modified timestamptz, OUT version_id text)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
@@ -179,7 +179,7 @@ BEGIN
     -- A row may come or go by plain SQL, which takes no lock of ours; look again, but not for ever.
     FOR attempt IN 1..5 LOOP
         facts := rowlock.write_facts(p_bucket, p_name);
-        IF p_if_match IS NOT NULL OR p_if_none_match THEN
+        IF p_if_match IS NOT NULL OR p_if_none_match IS NOT NULL THEN
             PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
         END IF;
         IF facts.file_size_limit IS NOT NULL OR facts.allowed_mime_types IS NOT NULL THEN
@@ -255,7 +255,7 @@ $$;
 -- The statement runs for real, as the caller, and is rolled back. A role free of policies skips it.
 CREATE FUNCTION rowlock.probe_put_object(
     p_bucket text, p_name text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb, p_size bigint,
-    p_if_match text, p_if_none_match boolean) RETURNS void
+    p_if_match text, p_if_none_match text) RETURNS void
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
@@ -294,7 +294,7 @@ $$;
 -- gets a new one instead: then nothing is done and last_modified is NULL.
 CREATE FUNCTION rowlock.replace_metadata(
     p_bucket text, p_name text, p_source_version text, p_metadata jsonb, p_user_metadata jsonb,
-    p_if_match text, p_if_none_match boolean)
+    p_tags jsonb, p_keep_tags boolean, p_if_match text, p_if_none_match text)
 RETURNS TABLE (object_id uuid, last_modified timestamptz)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
@@ -308,7 +308,9 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    UPDATE storage.objects AS o SET metadata = p_metadata, user_metadata = p_user_metadata
+    UPDATE storage.objects AS o SET
+        metadata = p_metadata, user_metadata = p_user_metadata, updated_at = clock_timestamp(),
+        tags = CASE WHEN p_keep_tags THEN o.tags ELSE p_tags END
     WHERE o.id = facts.object_id AND o.version = p_source_version
         AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
     RETURNING o.id, o.updated_at INTO object_id, last_modified;
