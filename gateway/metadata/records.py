@@ -27,7 +27,6 @@ class DeleteOutcome(StrEnum):
     ABSENT = "absent"
     DENIED = "denied"
     MISMATCH = "mismatch"
-    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)

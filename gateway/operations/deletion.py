@@ -25,12 +25,11 @@ _MAX_KEY_BYTES: Final = 1024
 _ERRORS: Final = {
     DeleteOutcome.DENIED: "AccessDenied",
     DeleteOutcome.MISMATCH: "PreconditionFailed",
-    DeleteOutcome.MISSING: "NoSuchKey",
 }
 
 
 async def delete_object(services: Services, call: Call, asked: DeleteObjectInput) -> DeleteObjectOutput:
-    """Delete an object, or one version of it for good; deleting what is not there is no error
+    """Delete an object, or one version of it for good; deleting what is not there is no error, whatever the conditions
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html)."""
     access.refuse_unimplemented(asked, mfa="x-amz-mfa")
     condition = write_condition(asked.if_match, None)

@@ -388,7 +388,7 @@ BEGIN
         SELECT wanted.name,
             CASE
                 WHEN wanted.name = ANY (deleted) THEN 'deleted'
-                WHEN NOT wanted.name = ANY (existing) THEN CASE WHEN wanted.etag IS NULL THEN 'absent' ELSE 'missing' END
+                WHEN NOT wanted.name = ANY (existing) THEN 'absent'
                 WHEN wanted.etag IS NULL THEN 'denied'
                 ELSE 'mismatch'
             END

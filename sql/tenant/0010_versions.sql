@@ -190,8 +190,8 @@ $$
 $$;
 
 -- Deletes one object, or one version of it, as the caller. ``outcome``: 'deleted'; 'absent'; 'denied' (there is one that
--- the caller may not delete); 'mismatch' and 'missing' (a condition). ``version_id`` is that of what was deleted, or of
--- the marker that was placed; ``is_marker`` says that this is a marker.
+-- the caller may not delete); 'mismatch' (a condition; what is not there fulfils every one, as S3 has it). ``version_id``
+-- is that of what was deleted, or of the marker that was placed; ``is_marker`` says that this is a marker.
 --
 -- Who may delete the current object may put a marker above it. A marker on a key without an object needs the right to
 -- add a row of that name; without it there is nothing to do ('absent').
@@ -221,7 +221,7 @@ BEGIN
             version_id := p_version_id;
             is_marker := coalesce(found_version.is_delete_marker, false);
             IF found_version.object_id IS NULL THEN
-                outcome := CASE WHEN is_conditional THEN 'missing' ELSE 'absent' END;
+                outcome := 'absent';
                 RETURN;
             END IF;
             IF NOT rowlock.is_as_expected(
@@ -248,7 +248,8 @@ BEGIN
             CONTINUE;
         END IF;
         IF is_conditional AND facts.object_id IS NULL THEN
-            outcome := 'missing';
+            -- a delete marker has no bytes to compare
+            outcome := CASE WHEN facts.marker_id IS NULL OR p_if_match = '*' THEN 'absent' ELSE 'mismatch' END;
             RETURN;
         END IF;
         IF is_conditional AND NOT rowlock.is_as_expected(

@@ -66,9 +66,10 @@ $$
 DECLARE
     is_retained boolean := coalesce(OLD.lock_until > clock_timestamp(), false);
     -- A setting alone is no right: any role can make one.
-    is_bypassed boolean := OLD.lock_mode = 'GOVERNANCE'
-        AND current_setting('rowlock.bypass_governance', true) = 'on'
-        AND pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER');
+    is_bypassed boolean := coalesce(
+        OLD.lock_mode = 'GOVERNANCE' AND current_setting('rowlock.bypass_governance', true) = 'on'
+            AND pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER'),
+        false);
 BEGIN
     IF TG_OP = 'DELETE' THEN
         IF OLD.legal_hold OR (is_retained AND NOT is_bypassed) THEN
