@@ -172,8 +172,6 @@ CREATE OR REPLACE FUNCTION storage.get_size_by_bucket() RETURNS TABLE (size bigi
 LANGUAGE sql STABLE SET search_path = '' AS
 $$ SELECT sum(o.size_bytes)::bigint, o.bucket_id FROM storage.objects AS o GROUP BY o.bucket_id $$;
 
--- The time of the last change is the object's Last-Modified; archiving a version is no change of it, nor are its tags,
--- its ACL and its lock.
 CREATE OR REPLACE FUNCTION storage.update_updated_at_column() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
 $$
@@ -182,16 +180,8 @@ BEGIN
     RETURN NEW;
 END
 $$;
-CREATE OR REPLACE TRIGGER update_objects_updated_at BEFORE UPDATE ON storage.objects FOR EACH ROW
-    WHEN (OLD.archived_at IS NOT DISTINCT FROM NEW.archived_at
-        -- the gateway sets the time itself
-        AND (OLD.updated_at IS NOT DISTINCT FROM NEW.updated_at
-            OR NOT pg_has_role(session_user, 'rowlock_gateway', 'MEMBER'))
-        AND ((OLD.tags, OLD.acl, OLD.lock_mode, OLD.lock_until, OLD.legal_hold)
-                IS NOT DISTINCT FROM (NEW.tags, NEW.acl, NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
-            OR (OLD.version, OLD.metadata, OLD.user_metadata)
-                IS DISTINCT FROM (NEW.version, NEW.metadata, NEW.user_metadata)))
-    EXECUTE FUNCTION storage.update_updated_at_column();
+-- That of storage.objects is kept by rowlock.before_update (0003).
+DROP TRIGGER IF EXISTS update_objects_updated_at ON storage.objects;
 CREATE OR REPLACE TRIGGER update_buckets_updated_at BEFORE UPDATE ON storage.buckets FOR EACH ROW
     EXECUTE FUNCTION storage.update_updated_at_column();
 

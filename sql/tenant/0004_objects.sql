@@ -146,7 +146,7 @@ $$;
 
 -- Puts an object: new row or new content of the row, as the caller, so that policies see the true statement with the
 -- true size and type. A new key needs INSERT only; a key that exists needs SELECT and UPDATE, in a versioned bucket too:
--- there the trigger keep_version (0010) keeps what the row was before as an archived version.
+-- there a trigger (keep_version, 0010) keeps what the row was before as an archived version.
 --
 -- This is the hot path: no subtransaction, and a function is called only where a request or a bucket asks for it.
 -- ``version_id`` is NULL unless the bucket keeps versions: S3 does not tell the null version a suspended one writes.

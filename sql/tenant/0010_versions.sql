@@ -20,14 +20,15 @@ $$
         ORDER BY o.archived_at DESC LIMIT 1))
 $$;
 
-CREATE FUNCTION rowlock.keep_version() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+-- Called by the trigger after_update (0003), as the engine.
+CREATE FUNCTION rowlock.keep_version(p_old storage.objects, p_is_versioned boolean) RETURNS void
+LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 BEGIN
-    IF NOT NEW.is_versioned THEN
+    IF NOT p_is_versioned THEN
         -- a key has one null version, and that is the new one
         DELETE FROM storage.objects AS o
-        WHERE o.bucket_id = OLD.bucket_id AND o.name = OLD.name COLLATE "C" AND o.archived_at IS NOT NULL
+        WHERE o.bucket_id = p_old.bucket_id AND o.name = p_old.name COLLATE "C" AND o.archived_at IS NOT NULL
             AND o.archived_version = 'null' COLLATE "C";
     END IF;
     INSERT INTO storage.objects (
@@ -36,19 +37,14 @@ BEGIN
         part_sizes, part_blobs, part_checksums, checksum_algorithm, checksum_type, checksum_value,
         tags, acl, lock_mode, lock_until, legal_hold, encryption)
     VALUES (
-        OLD.bucket_id, OLD.name, OLD.owner, OLD.owner_id, OLD.created_at, OLD.updated_at, OLD.last_accessed_at,
-        OLD.metadata, OLD.user_metadata, OLD.version,
-        rowlock.next_archived_at(OLD.bucket_id, OLD.name), rowlock.version_label(OLD.version, OLD.is_versioned),
-        OLD.is_delete_marker, OLD.is_versioned, OLD.size_bytes, OLD.etag, OLD.backend, OLD.blob_id, OLD.content,
-        OLD.part_sizes, OLD.part_blobs, OLD.part_checksums, OLD.checksum_algorithm, OLD.checksum_type,
-        OLD.checksum_value, OLD.tags, OLD.acl, OLD.lock_mode, OLD.lock_until, OLD.legal_hold, OLD.encryption);
-    RETURN NULL;
+        p_old.bucket_id, p_old.name, p_old.owner, p_old.owner_id, p_old.created_at, p_old.updated_at, p_old.last_accessed_at,
+        p_old.metadata, p_old.user_metadata, p_old.version,
+        rowlock.next_archived_at(p_old.bucket_id, p_old.name), rowlock.version_label(p_old.version, p_old.is_versioned),
+        p_old.is_delete_marker, p_old.is_versioned, p_old.size_bytes, p_old.etag, p_old.backend, p_old.blob_id, p_old.content,
+        p_old.part_sizes, p_old.part_blobs, p_old.part_checksums, p_old.checksum_algorithm, p_old.checksum_type,
+        p_old.checksum_value, p_old.tags, p_old.acl, p_old.lock_mode, p_old.lock_until, p_old.legal_hold, p_old.encryption);
 END
 $$;
-CREATE TRIGGER keep_version AFTER UPDATE ON storage.objects FOR EACH ROW
-    WHEN ((OLD.is_versioned OR NEW.is_versioned) AND OLD.version IS DISTINCT FROM NEW.version)
-    EXECUTE FUNCTION rowlock.keep_version();
-
 -- The newest archived version of a key becomes its current one, if it has none.
 CREATE FUNCTION rowlock.promote_version(p_bucket text, p_name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
@@ -80,8 +76,6 @@ $$;
 CREATE TRIGGER succeed_version AFTER DELETE ON storage.objects FOR EACH ROW
     WHEN (OLD.archived_at IS NULL AND (OLD.is_versioned OR OLD.is_delete_marker))
     EXECUTE FUNCTION rowlock.succeed_version();
-
-ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER keep_version;
 
 -- Takes the current row of a key out of the way of a new one: archives it, or removes it where it is the null version
 -- and the new one is as well. Its callers have proven the caller's right.
@@ -518,7 +512,6 @@ $$
             AND o.archived_version = p_version_id COLLATE "C"))
 $$;
 
-ALTER FUNCTION rowlock.keep_version() OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.promote_version(text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.succeed_version() OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.set_aside(uuid, boolean) OWNER TO rowlock_engine;

@@ -60,52 +60,67 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION rowlock.guard_lock() RETURNS trigger
+-- A setting alone is no right: any role can make one.
+CREATE FUNCTION rowlock.is_governance_bypassed(p_lock_mode text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = '' AS
+$$
+    SELECT coalesce(
+        p_lock_mode = 'GOVERNANCE' AND current_setting('rowlock.bypass_governance', true) = 'on'
+            AND pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER'),
+        false)
+$$;
+
+CREATE FUNCTION rowlock.guard_lock_delete() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
 $$
-DECLARE
-    is_retained boolean := coalesce(OLD.lock_until > clock_timestamp(), false);
-    -- A setting alone is no right: any role can make one.
-    is_bypassed boolean := coalesce(
-        OLD.lock_mode = 'GOVERNANCE' AND current_setting('rowlock.bypass_governance', true) = 'on'
-            AND pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER'),
-        false);
 BEGIN
-    IF TG_OP = 'DELETE' THEN
-        IF OLD.legal_hold OR (is_retained AND NOT is_bypassed) THEN
-            RAISE SQLSTATE 'RL010' USING MESSAGE = 'the version is locked';
-        END IF;
-        RETURN OLD;
-    END IF;
-    IF NEW.version IS DISTINCT FROM OLD.version AND (OLD.is_versioned OR NEW.is_versioned) AND OLD.archived_at IS NULL THEN
-        -- overwritten: keep_version archives it with its lock
-        RETURN NEW;
-    END IF;
-    IF (OLD.legal_hold OR is_retained)
-        AND (NEW.bucket_id, NEW.name, NEW.version, NEW.is_versioned, NEW.is_delete_marker, NEW.size_bytes, NEW.etag,
-            NEW.backend, NEW.blob_id, NEW.content, NEW.part_blobs, NEW.metadata, NEW.user_metadata)
-        IS DISTINCT FROM (
-            OLD.bucket_id, OLD.name, OLD.version, OLD.is_versioned, OLD.is_delete_marker, OLD.size_bytes, OLD.etag,
-            OLD.backend, OLD.blob_id, OLD.content, OLD.part_blobs, OLD.metadata, OLD.user_metadata)
+    IF OLD.legal_hold
+        OR (OLD.lock_until > clock_timestamp() AND NOT rowlock.is_governance_bypassed(OLD.lock_mode))
     THEN
         RAISE SQLSTATE 'RL010' USING MESSAGE = 'the version is locked';
     END IF;
-    IF is_retained AND NOT is_bypassed
-        AND (NEW.lock_mode IS DISTINCT FROM OLD.lock_mode OR NEW.lock_until IS NULL OR NEW.lock_until < OLD.lock_until)
-    THEN
-        RAISE SQLSTATE 'RL010' USING MESSAGE = 'the retention of the version cannot be shortened';
-    END IF;
-    RETURN NEW;
+    RETURN OLD;
 END
 $$;
 CREATE TRIGGER guard_lock_delete BEFORE DELETE ON storage.objects FOR EACH ROW
     WHEN (OLD.lock_until IS NOT NULL OR OLD.legal_hold)
-    EXECUTE FUNCTION rowlock.guard_lock();
-CREATE TRIGGER guard_lock_update BEFORE UPDATE ON storage.objects FOR EACH ROW
-    WHEN (OLD.lock_until IS NOT NULL OR OLD.legal_hold)
-    EXECUTE FUNCTION rowlock.guard_lock();
+    EXECUTE FUNCTION rowlock.guard_lock_delete();
+
+-- Raises if this change is one that the lock of the row forbids. Called by the trigger before_update (0003).
+CREATE FUNCTION rowlock.require_unlocked(p_old storage.objects, p_new storage.objects) RETURNS void
+LANGUAGE plpgsql SET search_path = '' AS
+$$
+DECLARE
+    is_retained boolean := coalesce(p_old.lock_until > clock_timestamp(), false);
+BEGIN
+    IF p_new.version IS DISTINCT FROM p_old.version AND (p_old.is_versioned OR p_new.is_versioned)
+        AND p_old.archived_at IS NULL
+    THEN
+        -- overwritten: keep_version archives it with its lock
+        RETURN;
+    END IF;
+    IF (p_old.legal_hold OR is_retained)
+        AND (p_new.bucket_id, p_new.name, p_new.version, p_new.is_versioned, p_new.is_delete_marker, p_new.size_bytes,
+            p_new.etag, p_new.backend, p_new.blob_id, p_new.content, p_new.part_blobs, p_new.metadata,
+            p_new.user_metadata)
+        IS DISTINCT FROM (
+            p_old.bucket_id, p_old.name, p_old.version, p_old.is_versioned, p_old.is_delete_marker, p_old.size_bytes,
+            p_old.etag, p_old.backend, p_old.blob_id, p_old.content, p_old.part_blobs, p_old.metadata,
+            p_old.user_metadata)
+    THEN
+        RAISE SQLSTATE 'RL010' USING MESSAGE = 'the version is locked';
+    END IF;
+    IF is_retained AND NOT rowlock.is_governance_bypassed(p_old.lock_mode)
+        AND (p_new.lock_mode IS DISTINCT FROM p_old.lock_mode OR p_new.lock_until IS NULL
+            OR p_new.lock_until < p_old.lock_until)
+    THEN
+        RAISE SQLSTATE 'RL010' USING MESSAGE = 'the retention of the version cannot be shortened';
+    END IF;
+END
+$$;
+
 ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER guard_lock_delete;
-ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER guard_lock_update;
+ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER before_update;
 
 CREATE FUNCTION rowlock.guard_locked_rows() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS

@@ -89,7 +89,7 @@ class TestKeeping:
             "SELECT attname FROM pg_attribute WHERE attrelid = 'storage.objects'::regclass AND attnum > 0"
             " AND NOT attisdropped AND attgenerated = '' AND attname NOT IN ('id', 'archived_at', 'archived_version')"
         ).fetchall()
-        assert [name for (name,) in columns if f"OLD.{name}" not in definition] == []
+        assert [name for (name,) in columns if f"p_old.{name}" not in definition] == []
 
     async def test_blobs_of_archived_versions_are_not_garbage(self, session: Session, owner: Connection) -> None:
         epoch = await engine.begin_epoch(session, "test", 1)
