@@ -126,9 +126,10 @@ async def upload_part_copy(services: Services, call: Call, asked: UploadPartCopy
         algorithm, value = _part_checksum(begun, received.digests, None)
         modified = await _record(services, call, asked, begun, received, algorithm, value)
         return UploadPartCopyOutput(
+            copy_source_version_id=source.version if source.is_versioned else None,
             copy_part_result=CopyPartResult(
                 etag=received.etag, last_modified=modified, **checksums.value_field(algorithm, value)
-            )
+            ),
         )
     raise StorageError("ConditionalRequestConflict")
 
@@ -150,8 +151,12 @@ async def complete_multipart_upload(
             )
             new = _manifest(services, call, asked, begun, parts)
             await failpoint_async("complete.in_transaction")
-            await objects.put_object_in(transaction, new, condition)
-            answer = {"etag": new.etag, "checksum": checksums.fields(new.checksum)}
+            written = await objects.put_object_in(transaction, new, condition)
+            answer = {
+                "etag": new.etag,
+                "checksum": checksums.fields(new.checksum),
+                "version_id": written.version_id,
+            }
             await multipart.finish_upload(transaction, asked.upload_id, new.part_blobs, answer)
             await failpoint_async("complete.before_commit")
     except OutcomeUnknown:
@@ -392,5 +397,6 @@ def _completed(asked: CompleteMultipartUploadInput, answer: Mapping[str, Any]) -
         bucket=asked.bucket,
         key=asked.key,
         etag=answer["etag"],
+        version_id=answer.get("version_id"),
         **answer.get("checksum", {}),
     )

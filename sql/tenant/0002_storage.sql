@@ -68,11 +68,19 @@ ALTER TABLE storage.objects
     ADD COLUMN IF NOT EXISTS lock_until timestamptz,
     ADD COLUMN IF NOT EXISTS legal_hold boolean,
     ADD COLUMN IF NOT EXISTS encryption jsonb;
+-- The id under which S3 knows an archived version ('null' or its version); NULL for the current one, so that replacing
+-- a current row changes no indexed column (an index on version would forbid heap-only updates).
+ALTER TABLE storage.objects ADD COLUMN IF NOT EXISTS archived_version text COLLATE "C";
 -- Inline bytes are small and rarely compress: keep them as they are.
 ALTER TABLE storage.objects ALTER COLUMN content SET STORAGE EXTERNAL;
 
 CREATE UNIQUE INDEX IF NOT EXISTS bucketid_objname
     ON storage.objects (bucket_id, name COLLATE "C") WHERE archived_at IS NULL;
+-- Archived versions by name, newest first, and by id. Objects of unversioned buckets are not in them.
+CREATE UNIQUE INDEX IF NOT EXISTS objects_archived_order
+    ON storage.objects (bucket_id, name COLLATE "C", archived_at DESC) WHERE archived_at IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS objects_archived_version
+    ON storage.objects (bucket_id, name COLLATE "C", archived_version) WHERE archived_at IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS objects_blob_id ON storage.objects (blob_id) WHERE blob_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_part_blobs ON storage.objects USING gin (part_blobs) WHERE part_blobs IS NOT NULL;
 
@@ -164,8 +172,6 @@ CREATE OR REPLACE FUNCTION storage.get_size_by_bucket() RETURNS TABLE (size bigi
 LANGUAGE sql STABLE SET search_path = '' AS
 $$ SELECT sum(o.size_bytes)::bigint, o.bucket_id FROM storage.objects AS o GROUP BY o.bucket_id $$;
 
--- The time of the last change is the object's Last-Modified; archiving a version is no change of it, nor are its tags,
--- its ACL and its lock.
 CREATE OR REPLACE FUNCTION storage.update_updated_at_column() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
 $$
@@ -174,13 +180,8 @@ BEGIN
     RETURN NEW;
 END
 $$;
-CREATE OR REPLACE TRIGGER update_objects_updated_at BEFORE UPDATE ON storage.objects FOR EACH ROW
-    WHEN (OLD.archived_at IS NOT DISTINCT FROM NEW.archived_at
-        AND ((OLD.tags, OLD.acl, OLD.lock_mode, OLD.lock_until, OLD.legal_hold)
-                IS NOT DISTINCT FROM (NEW.tags, NEW.acl, NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
-            OR (OLD.version, OLD.metadata, OLD.user_metadata)
-                IS DISTINCT FROM (NEW.version, NEW.metadata, NEW.user_metadata)))
-    EXECUTE FUNCTION storage.update_updated_at_column();
+-- That of storage.objects is kept by rowlock.before_update (0003).
+DROP TRIGGER IF EXISTS update_objects_updated_at ON storage.objects;
 CREATE OR REPLACE TRIGGER update_buckets_updated_at BEFORE UPDATE ON storage.buckets FOR EACH ROW
     EXECUTE FUNCTION storage.update_updated_at_column();
 

@@ -47,49 +47,107 @@ BEGIN
 END
 $$;
 
--- The columns that say where bytes are belong to the gateway: a role with UPDATE on its own row must not point it at
--- somebody else's blob, nor at none.
-CREATE FUNCTION rowlock.guard_bytes() RETURNS trigger
+-- The columns that say where bytes are, which version a row is and how it is locked belong to the gateway: a role with
+-- UPDATE on its own row must not point it at somebody else's blob, nor at none, nor take a lock off.
+--
+-- One trigger a kind of statement, and no WHEN clause that is longer than a few columns: Postgres parses it again each
+-- time the statement begins, which costs more than the call of a function (measured: 25 µs for a row of thirteen).
+CREATE FUNCTION rowlock.before_insert() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
 $$
 BEGIN
-    PERFORM rowlock.require_gateway();
+    IF NOT pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER')
+        AND (NEW.blob_id IS NOT NULL OR NEW.content IS NOT NULL OR NEW.part_blobs IS NOT NULL
+            OR NEW.size_bytes IS NOT NULL OR NEW.archived_at IS NOT NULL OR NEW.is_versioned OR NEW.is_delete_marker
+            OR NEW.lock_mode IS NOT NULL OR NEW.lock_until IS NOT NULL OR NEW.legal_hold)
+    THEN
+        PERFORM rowlock.require_gateway();
+    END IF;
     RETURN NEW;
 END
 $$;
-CREATE TRIGGER guard_bytes_insert BEFORE INSERT ON storage.objects FOR EACH ROW
-    WHEN (NEW.blob_id IS NOT NULL OR NEW.content IS NOT NULL OR NEW.part_blobs IS NOT NULL OR NEW.size_bytes IS NOT NULL)
-    EXECUTE FUNCTION rowlock.guard_bytes();
-CREATE TRIGGER guard_bytes_update BEFORE UPDATE ON storage.objects FOR EACH ROW
-    WHEN ((NEW.blob_id, NEW.content, NEW.part_blobs, NEW.part_sizes, NEW.size_bytes, NEW.etag, NEW.backend)
-        IS DISTINCT FROM (OLD.blob_id, OLD.content, OLD.part_blobs, OLD.part_sizes, OLD.size_bytes, OLD.etag, OLD.backend))
-    EXECUTE FUNCTION rowlock.guard_bytes();
+CREATE TRIGGER before_insert BEFORE INSERT ON storage.objects FOR EACH ROW EXECUTE FUNCTION rowlock.before_insert();
+
+-- updated_at is the object's Last-Modified, which the gateway sets itself. Archiving a version is no change of it, nor
+-- are its tags, its ACL and its lock.
+CREATE FUNCTION rowlock.before_update() RETURNS trigger
+LANGUAGE plpgsql SET search_path = '' AS
+$$
+DECLARE
+    is_gateway boolean := pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER');
+BEGIN
+    -- the engine itself acts for other logins where a trigger makes another version current
+    IF NOT is_gateway AND current_user <> 'rowlock_engine'
+        AND (NEW.blob_id, NEW.content, NEW.part_blobs, NEW.part_sizes, NEW.size_bytes, NEW.etag, NEW.backend,
+            NEW.archived_at, NEW.is_versioned, NEW.is_delete_marker, NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
+        IS DISTINCT FROM (
+            OLD.blob_id, OLD.content, OLD.part_blobs, OLD.part_sizes, OLD.size_bytes, OLD.etag, OLD.backend,
+            OLD.archived_at, OLD.is_versioned, OLD.is_delete_marker, OLD.lock_mode, OLD.lock_until, OLD.legal_hold)
+    THEN
+        PERFORM rowlock.require_gateway();
+    END IF;
+    IF OLD.lock_until IS NOT NULL OR OLD.legal_hold THEN
+        PERFORM rowlock.require_unlocked(OLD, NEW);
+    END IF;
+    IF (NOT is_gateway OR OLD.updated_at IS NOT DISTINCT FROM NEW.updated_at)
+        AND OLD.archived_at IS NOT DISTINCT FROM NEW.archived_at
+        AND ((OLD.tags, OLD.acl, OLD.lock_mode, OLD.lock_until, OLD.legal_hold)
+                IS NOT DISTINCT FROM (NEW.tags, NEW.acl, NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
+            OR (OLD.version, OLD.metadata, OLD.user_metadata)
+                IS DISTINCT FROM (NEW.version, NEW.metadata, NEW.user_metadata))
+    THEN
+        NEW.updated_at := clock_timestamp();
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER before_update BEFORE UPDATE ON storage.objects FOR EACH ROW EXECUTE FUNCTION rowlock.before_update();
 
 -- Whoever removes or replaces a row's bytes, in whatever way, leaves the blobs to the sweeper in the same transaction.
 -- A row that came back from a backup may name a blob that is garbage already: its grace period begins anew.
-CREATE FUNCTION rowlock.release_bytes() RETURNS trigger
+CREATE FUNCTION rowlock.release_blobs(p_backend text, p_blob_id text, p_part_blobs text[]) RETURNS void
+LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
+$$
+BEGIN
+    IF p_blob_id IS NOT NULL THEN
+        INSERT INTO rowlock.garbage (backend, blob_id) VALUES (p_backend, p_blob_id)
+        ON CONFLICT (blob_id) DO UPDATE SET released_at = excluded.released_at;
+    END IF;
+    IF p_part_blobs IS NOT NULL THEN
+        INSERT INTO rowlock.garbage (backend, blob_id)
+        SELECT p_backend, part FROM unnest(p_part_blobs) AS part
+        ON CONFLICT (blob_id) DO UPDATE SET released_at = excluded.released_at;
+    END IF;
+END
+$$;
+
+CREATE FUNCTION rowlock.after_delete() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
-    IF OLD.blob_id IS NOT NULL THEN
-        INSERT INTO rowlock.garbage (backend, blob_id) VALUES (OLD.backend, OLD.blob_id)
-        ON CONFLICT (blob_id) DO UPDATE SET released_at = excluded.released_at;
-    END IF;
-    IF OLD.part_blobs IS NOT NULL THEN
-        INSERT INTO rowlock.garbage (backend, blob_id)
-        SELECT OLD.backend, part FROM unnest(OLD.part_blobs) AS part
-        ON CONFLICT (blob_id) DO UPDATE SET released_at = excluded.released_at;
+    PERFORM rowlock.release_blobs(OLD.backend, OLD.blob_id, OLD.part_blobs);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER after_delete AFTER DELETE ON storage.objects FOR EACH ROW
+    WHEN (OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL)
+    EXECUTE FUNCTION rowlock.after_delete();
+
+CREATE FUNCTION rowlock.after_update() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+$$
+BEGIN
+    IF (OLD.is_versioned OR NEW.is_versioned) AND OLD.version IS DISTINCT FROM NEW.version THEN
+        PERFORM rowlock.keep_version(OLD, NEW.is_versioned);
+    ELSIF (OLD.blob_id, OLD.part_blobs) IS DISTINCT FROM (NEW.blob_id, NEW.part_blobs) THEN
+        PERFORM rowlock.release_blobs(OLD.backend, OLD.blob_id, OLD.part_blobs);
     END IF;
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER release_bytes_delete AFTER DELETE ON storage.objects FOR EACH ROW
-    WHEN (OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL)
-    EXECUTE FUNCTION rowlock.release_bytes();
-CREATE TRIGGER release_bytes_update AFTER UPDATE ON storage.objects FOR EACH ROW
-    WHEN ((OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL)
-        AND (OLD.blob_id, OLD.part_blobs) IS DISTINCT FROM (NEW.blob_id, NEW.part_blobs))
-    EXECUTE FUNCTION rowlock.release_bytes();
+CREATE TRIGGER after_update AFTER UPDATE ON storage.objects FOR EACH ROW
+    WHEN (OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL OR OLD.is_versioned OR NEW.is_versioned)
+    EXECUTE FUNCTION rowlock.after_update();
 
 CREATE FUNCTION rowlock.release_all_bytes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
@@ -123,10 +181,11 @@ CREATE TRIGGER release_part_update AFTER UPDATE ON storage.s3_multipart_uploads_
     EXECUTE FUNCTION rowlock.release_part();
 
 -- Triggers fire for everybody, also where a restore has set session_replication_role.
-ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER release_bytes_delete;
-ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER release_bytes_update;
+ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER after_delete;
+ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER after_update;
 ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER release_bytes_truncate;
 
-ALTER FUNCTION rowlock.release_bytes() OWNER TO rowlock_engine;
+ALTER FUNCTION rowlock.after_delete() OWNER TO rowlock_engine;
+ALTER FUNCTION rowlock.after_update() OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.release_all_bytes() OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.release_part() OWNER TO rowlock_engine;
