@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
+from ending import end
 
 uri = f"s3://{sys.argv[1]}/table"
 options = {"AWS_ALLOW_HTTP": "true", "aws_conditional_put": "etag", "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"]}
@@ -21,4 +22,4 @@ with ThreadPoolExecutor(4) as threads:
 table = DeltaTable(uri, storage_options=options)
 assert table.version() == 12, table.version()
 assert sorted(table.to_pyarrow_table()["n"].to_pylist()) == list(range(13))
-print("all right")
+end()

@@ -5,6 +5,7 @@ import sys
 from urllib.parse import urlsplit
 
 import duckdb
+from ending import end
 
 bucket = sys.argv[1]
 parts = urlsplit(os.environ["AWS_ENDPOINT_URL"])
@@ -22,4 +23,4 @@ database.execute(
 address = f"s3://{bucket}/d/n.parquet"
 database.sql("SELECT range AS n FROM range(100000)").write_parquet(address)
 assert database.read_parquet(address).sum("n").fetchone() == (4999950000,)
-print("all right")
+end()

@@ -5,6 +5,7 @@ import os
 import sys
 from urllib.parse import urlsplit
 
+from ending import end
 from minio import Minio
 from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
@@ -41,4 +42,4 @@ else:
 assert code == "NoSuchKey"
 assert list(client.remove_objects(bucket, [DeleteObject(name) for name in ("copy", "dir/ü b", "large")])) == []
 assert list(client.list_objects(bucket, recursive=True)) == []
-print("all right")
+end()

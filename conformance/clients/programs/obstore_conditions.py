@@ -5,6 +5,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import obstore
+from ending import end
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import S3Store
 
@@ -57,4 +58,4 @@ obstore.copy(store, "k", "copy")
 obstore.rename(store, "copy", "moved")
 obstore.delete(store, [f"dir/{number}" for number in range(5)])
 assert obstore.list_with_delimiter(store)["common_prefixes"] == []
-print("all right")
+end()

@@ -5,6 +5,7 @@ import sys
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+from ending import end
 from pyarrow import fs
 
 bucket = sys.argv[1]
@@ -37,4 +38,4 @@ s3.copy_file(f"{bucket}/stream.bin", f"{bucket}/copy.bin")
 s3.move(f"{bucket}/copy.bin", f"{bucket}/moved.bin")
 s3.delete_dir(f"{bucket}/data")
 assert s3.get_file_info(f"{bucket}/data").type == fs.FileType.NotFound
-print("all right")
+end()

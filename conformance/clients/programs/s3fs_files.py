@@ -4,6 +4,7 @@ import os
 import sys
 
 import s3fs
+from ending import end
 
 bucket = sys.argv[1]
 fs = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"], config_kwargs={"s3": {"addressing_style": "path"}})
@@ -39,4 +40,4 @@ fs.pipe({f"{bucket}/many/{number}": b"v" for number in range(30)})
 fs.rm(f"{bucket}/many", recursive=True)
 fs.invalidate_cache()
 assert not fs.exists(f"{bucket}/many")
-print("all right")
+end()
