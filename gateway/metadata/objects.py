@@ -93,9 +93,9 @@ async def probe_put_object(
     headers: Headers,
     size_bytes: int | None,
     condition: WriteCondition,
-) -> None:
-    """Would this write be let in? Raises what the write would."""
-    await session.fetch(
+) -> Mapping[str, Any] | None:
+    """Would this write be let in? Raises what the write would. Returns the bucket's default encryption."""
+    [row] = await session.fetch(
         scope,
         _SQL["probe_put_object"],
         bucket=bucket,
@@ -107,6 +107,7 @@ async def probe_put_object(
         if_match=condition.if_match,
         if_none_match=condition.if_none_match is not None,
     )
+    return _document(row[0])
 
 
 async def replace_metadata(

@@ -13,8 +13,6 @@ from gateway.operations.shapes import (
     GetBucketAclOutput,
     GetBucketCorsInput,
     GetBucketCorsOutput,
-    GetBucketEncryptionInput,
-    GetBucketEncryptionOutput,
     GetBucketLifecycleConfigurationInput,
     GetBucketLifecycleConfigurationOutput,
     GetBucketLoggingInput,
@@ -132,13 +130,6 @@ async def get_object_tagging(services: Services, call: Call, asked: GetObjectTag
     """No tags: unlike a bucket's, an object's empty set is an answer."""
     await _require_object(services, call, asked.bucket, asked.key, asked.version_id)
     return GetObjectTaggingOutput(tag_set=())
-
-
-async def get_bucket_encryption(
-    services: Services, call: Call, asked: GetBucketEncryptionInput
-) -> GetBucketEncryptionOutput:
-    """No default encryption."""
-    raise await _not_configured(services, call, asked.bucket, "ServerSideEncryptionConfigurationNotFoundError")
 
 
 async def get_object_lock_configuration(

@@ -6,7 +6,16 @@ inside a policy; names that Supabase has are Supabase's, because policies writte
 
 from typing import Final
 
-from gateway.operations import buckets, configuration, copying, listing, multipart, objects, uploads_listing
+from gateway.operations import (
+    bucket_encryption,
+    buckets,
+    configuration,
+    copying,
+    listing,
+    multipart,
+    objects,
+    uploads_listing,
+)
 from gateway.operations.operation import Handler, Operation
 from gateway.operations.shapes import INPUTS, OUTPUTS
 
@@ -42,6 +51,12 @@ OPERATIONS: Final = (
     _operation("AbortMultipartUpload", "storage.s3.upload.abort", multipart.abort_multipart_upload),
     _operation("ListParts", "storage.s3.upload.list_parts", multipart.list_parts),
     _operation("ListMultipartUploads", "storage.s3.upload.list", uploads_listing.list_multipart_uploads),
+    # configurations of buckets
+    _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", bucket_encryption.get_bucket_encryption),
+    _operation("PutBucketEncryption", "storage.s3.bucket.put_encryption", bucket_encryption.put_bucket_encryption),
+    _operation(
+        "DeleteBucketEncryption", "storage.s3.bucket.delete_encryption", bucket_encryption.delete_bucket_encryption
+    ),
     # sub-resources nobody has configured
     _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
     _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
@@ -63,7 +78,6 @@ OPERATIONS: Final = (
     ),
     _operation("GetBucketTagging", "storage.s3.bucket.get_tagging", configuration.get_bucket_tagging),
     _operation("GetObjectTagging", "storage.s3.object.get_tagging", configuration.get_object_tagging),
-    _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", configuration.get_bucket_encryption),
     _operation(
         "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", configuration.get_object_lock_configuration
     ),

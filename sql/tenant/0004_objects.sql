@@ -3,19 +3,24 @@
 -- Refusals carry a SQLSTATE of class RL, mapped to S3's codes in gateway/metadata/errors.py:
 --   RL001 NoSuchBucket          RL002 NoSuchKey           RL003 PreconditionFailed   RL004 the writer's epoch is dead
 --   RL005 EntityTooLarge        RL006 type not allowed    RL007 NoSuchUpload         RL008 ConditionalRequestConflict
---   RL009 InvalidPart           RL000 a dry run came to its end
+--   RL009 InvalidPart           RL010 the bucket's default encryption is another than the write assumed
+--   RL000 a dry run came to its end
 
 -- What a write must know of a bucket and of the key's current object, seen past row-level security. It is told to the
 -- functions below only, never to the caller.
 CREATE FUNCTION rowlock.write_facts(
     p_bucket text, p_name text,
-    OUT file_size_limit bigint, OUT allowed_mime_types text[], OUT object_id uuid, OUT etag text, OUT version text)
+    OUT file_size_limit bigint, OUT allowed_mime_types text[], OUT default_encryption jsonb,
+    OUT object_id uuid, OUT etag text, OUT version text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
     PERFORM rowlock.require_gateway();
-    SELECT b.file_size_limit, b.allowed_mime_types INTO file_size_limit, allowed_mime_types
-    FROM storage.buckets AS b WHERE b.id = p_bucket;
+    SELECT b.file_size_limit, b.allowed_mime_types, c.document
+    INTO file_size_limit, allowed_mime_types, default_encryption
+    FROM storage.buckets AS b
+    LEFT JOIN storage.bucket_configurations AS c ON c.bucket_id = b.id AND c.kind = 'encryption'
+    WHERE b.id = p_bucket;
     IF NOT FOUND THEN
         RAISE SQLSTATE 'RL001';
     END IF;
@@ -60,6 +65,22 @@ BEGIN
                 AND split_part(lower(p_mime_type), '/', 1) = split_part(lower(allowed), '/', 1))
     ) THEN
         RAISE SQLSTATE 'RL006';
+    END IF;
+END
+$$;
+
+-- Bytes come encrypted from the gateway, which asks nobody what the bucket's default is: it assumes one, says so in the
+-- attributes, and is told here when that is not (or no longer) the bucket's. Who asked for a method itself gets it, and
+-- what was settled when an upload began stays.
+CREATE FUNCTION rowlock.require_encryption(p_default jsonb, p_attributes jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
+$$
+BEGIN
+    IF (p_attributes -> 'encryption' IS NULL OR p_attributes ? 'bucket_default')
+        AND p_attributes -> 'encryption_settled' IS NULL
+        AND p_attributes -> 'bucket_default' IS DISTINCT FROM p_default
+    THEN
+        RAISE SQLSTATE 'RL010' USING DETAIL = coalesce(p_default::text, 'null');
     END IF;
 END
 $$;
@@ -143,6 +164,7 @@ BEGIN
         facts := rowlock.write_facts(p_bucket, p_name);
         PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
         PERFORM rowlock.require_limits(p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
+        PERFORM rowlock.require_encryption(facts.default_encryption, p_attributes);
         moment := clock_timestamp();
         IF facts.object_id IS NOT NULL THEN
             UPDATE storage.objects AS o SET
@@ -197,10 +219,11 @@ END
 $$;
 
 -- Would this write be let in? Asked before a large body is read, so that a denied upload costs neither side its bytes.
--- The statement runs for real, as the caller, and is rolled back. A role free of policies skips it.
+-- The statement runs for real, as the caller, and is rolled back. A role free of policies skips it. Returns the bucket's
+-- default encryption.
 CREATE FUNCTION rowlock.probe_put_object(
     p_bucket text, p_name text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb, p_size bigint,
-    p_if_match text, p_if_none_match boolean) RETURNS void
+    p_if_match text, p_if_none_match boolean) RETURNS jsonb
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
@@ -211,7 +234,7 @@ BEGIN
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
     PERFORM rowlock.require_limits(p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
     IF NOT pg_catalog.row_security_active('storage.objects') THEN
-        RETURN;
+        RETURN facts.default_encryption;
     END IF;
     BEGIN
         IF facts.object_id IS NOT NULL THEN
@@ -232,6 +255,7 @@ BEGIN
         -- somebody else made the key meanwhile; the commit will look again
         WHEN unique_violation THEN NULL;
     END;
+    RETURN facts.default_encryption;
 END
 $$;
 
@@ -248,6 +272,10 @@ BEGIN
     PERFORM rowlock.lock_key(p_bucket, p_name);
     facts := rowlock.write_facts(p_bucket, p_name);
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
+    PERFORM rowlock.require_encryption(
+        facts.default_encryption,
+        (SELECT jsonb_strip_nulls(jsonb_build_object('encryption', o.encryption))
+         FROM storage.objects AS o WHERE o.id = facts.object_id));
     UPDATE storage.objects AS o SET metadata = p_metadata, user_metadata = p_user_metadata
     WHERE o.id = facts.object_id AND o.version = p_source_version
         AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
