@@ -26,6 +26,9 @@ _NONCE: Final = bytes(12)
 _WRAP: Final = "rowlock data key 1"
 _STREAM: Final = b"rowlock stream 1|"
 
+ROW_IDENTITY: Final = "row"
+"""The identity of encrypted bytes that are kept in the row: they have no blob id."""
+
 SSE_S3: Final = "AES256"
 SSE_KMS: Final = "aws:kms"
 SSE_C: Final = "SSE-C"

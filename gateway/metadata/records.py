@@ -94,6 +94,13 @@ def metadata_json(headers: Headers, size_bytes: int | None, etag: str | None, mo
     return json.dumps(document, ensure_ascii=False)
 
 
+def json_document(value: Any) -> dict[str, Any] | None:
+    """A jsonb column, as text or read already; None for NULL and for what is no object."""
+    if isinstance(value, str | bytes):
+        value = json.loads(value)
+    return value if isinstance(value, dict) else None
+
+
 def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, Any] | None) -> Headers:
     """Read the two columns back; a row made by hand may lack anything, or hold what is no text."""
     found = metadata or {}

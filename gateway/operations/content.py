@@ -1,19 +1,16 @@
 """An object's bytes, wherever they are: in the row, in one blob, or in the parts of a manifest."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from gateway.blobs.encrypted import BlobSource, EncryptedBlob, tampered
 from gateway.blobs.manifest import ManifestPart, open_manifest
 from gateway.blobs.protocol import BlobReader
 from gateway.blobs.readers import BytesReader
+from gateway.encryption.keys import ROW_IDENTITY
 from gateway.encryption.stream import Span, Tampered, open_span, sealed_bytes
 from gateway.metadata.records import ObjectRecord
 from gateway.operations.encryption import Cipher
 from gateway.operations.services import Services
-
-ROW_IDENTITY: Final = "row"
-"""What encrypted bytes in the row have in place of a blob's id."""
 
 
 async def open_content(

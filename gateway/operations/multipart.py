@@ -182,9 +182,7 @@ async def complete_multipart_upload(
         async with services.session.transaction(call.scope) as transaction:
             begun = await multipart.lock_upload(transaction, asked.upload_id, asked.bucket, asked.key)
             encrypted = begun.attributes.encryption
-            # Asked for with a checksum only (API_CompleteMultipartUpload): older SDKs send no key here.
-            if customer is not None or begun.checksum_algorithm is not None:
-                encryption.unlock_upload(services.encryption, encrypted, customer)
+            encryption.unlock_upload(services.encryption, encrypted, customer)
             how = encryption.answer(encrypted, customer)
             if begun.answer is not None:
                 return _completed(asked, begun.answer, how)

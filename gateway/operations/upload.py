@@ -14,11 +14,11 @@ from gateway.blobs.digest import Digester, digest
 from gateway.blobs.encrypted import create_encrypted
 from gateway.blobs.protocol import BlobDescription, BlobReader, BlobWriter
 from gateway.context import Call
+from gateway.encryption.keys import ROW_IDENTITY
 from gateway.encryption.stream import seal
 from gateway.errors import StorageError
 from gateway.metadata.errors import OutcomeUnknown
 from gateway.metadata.records import Headers
-from gateway.operations.content import ROW_IDENTITY
 from gateway.operations.encryption import Cipher
 from gateway.operations.services import Services
 from gateway.wire.body import BodyStream
