@@ -148,7 +148,7 @@ class _DecryptingReader:
         self._blob_id = blob_id
         self._reader = reader
         self._serial = Serial(blob.executor)
-        self._opener = Opener(blob.stream_key, blob.size_bytes, span.first_chunk)
+        self._opener = Opener(blob.stream_key, blob.size_bytes, span)
         self._skip_bytes = span.skip_bytes
         self._left_bytes = length_bytes
 
@@ -165,8 +165,6 @@ class _DecryptingReader:
             raise tampered(self._blob_id) from None
         if piece:
             yield piece
-        if self._left_bytes:
-            raise tampered(self._blob_id)
 
     async def close(self) -> None:
         """See BlobReader."""

@@ -43,6 +43,7 @@ class Span:
     """The chunks that hold a range of the plaintext, and where they are in the ciphertext."""
 
     first_chunk: int
+    chunks: int
     offset_bytes: int
     length_bytes: int
     skip_bytes: int
@@ -60,7 +61,7 @@ class Span:
         last = max(first, (offset_bytes + length_bytes - 1) // CHUNK_BYTES)
         begin = first * SEALED_CHUNK_BYTES
         end = min((last + 1) * SEALED_CHUNK_BYTES, sealed_bytes(size_bytes))
-        return cls(first, begin, end - begin, offset_bytes - first * CHUNK_BYTES)
+        return cls(first, last - first + 1, begin, end - begin, offset_bytes - first * CHUNK_BYTES)
 
 
 class Sealer:
@@ -104,11 +105,12 @@ class Opener:
     ``size_bytes`` is the length of the whole plaintext, from a source that is trusted: it says which chunk is last.
     """
 
-    def __init__(self, key: bytes, size_bytes: int, first_chunk: int = 0) -> None:
+    def __init__(self, key: bytes, size_bytes: int, span: Span) -> None:
         self._cipher = AESGCM(key)
         self._size_bytes = size_bytes
         self._last = _chunks(size_bytes) - 1
-        self._number = first_chunk
+        self._number = span.first_chunk
+        self._end = span.first_chunk + span.chunks
         self._held = bytearray()
 
     def update(self, data: Data) -> bytes:
@@ -117,18 +119,18 @@ class Opener:
         self._held += data
         with memoryview(self._held) as view:
             taken = 0
-            while self._number <= self._last and len(view) - taken >= self._sealed_chunk_bytes():
+            while self._number < self._end and len(view) - taken >= self._sealed_chunk_bytes():
                 end = taken + self._sealed_chunk_bytes()
                 opened.append(self._open(view[taken:end]))
                 taken = end
         del self._held[:taken]
-        if self._held and self._number > self._last:
+        if self._held and self._number == self._end:
             raise Tampered
         return b"".join(opened)
 
     def finish(self) -> None:
-        """Raises Tampered if a chunk was cut off."""
-        if self._held:
+        """Raises Tampered if a chunk is missing."""
+        if self._number < self._end:
             raise Tampered
 
     def _sealed_chunk_bytes(self) -> int:
@@ -153,13 +155,10 @@ def seal(key: bytes, data: Data) -> bytes:
 
 def open_span(key: bytes, size_bytes: int, span: Span, sealed: Data, length_bytes: int) -> bytes:
     """A range out of the ciphertext of its span. Raises Tampered."""
-    opener = Opener(key, size_bytes, span.first_chunk)
+    opener = Opener(key, size_bytes, span)
     opened = opener.update(sealed)
     opener.finish()
-    wanted = opened[span.skip_bytes : span.skip_bytes + length_bytes]
-    if len(wanted) != length_bytes:
-        raise Tampered
-    return wanted
+    return opened[span.skip_bytes : span.skip_bytes + length_bytes]
 
 
 def _chunks(size_bytes: int) -> int:
