@@ -47,7 +47,7 @@ BEGIN
 END
 $$;
 
--- The columns that say where bytes are belong to the gateway: a role with UPDATE on its own row must not point it at
+-- The columns that say where bytes are, and how they are encrypted, belong to the gateway: a role with UPDATE on its own row must not point it at
 -- somebody else's blob, nor at none.
 CREATE FUNCTION rowlock.guard_bytes() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
@@ -58,11 +58,13 @@ BEGIN
 END
 $$;
 CREATE TRIGGER guard_bytes_insert BEFORE INSERT ON storage.objects FOR EACH ROW
-    WHEN (NEW.blob_id IS NOT NULL OR NEW.content IS NOT NULL OR NEW.part_blobs IS NOT NULL OR NEW.size_bytes IS NOT NULL)
+    WHEN (NEW.blob_id IS NOT NULL OR NEW.content IS NOT NULL OR NEW.part_blobs IS NOT NULL OR NEW.size_bytes IS NOT NULL
+        OR NEW.encryption IS NOT NULL)
     EXECUTE FUNCTION rowlock.guard_bytes();
 CREATE TRIGGER guard_bytes_update BEFORE UPDATE ON storage.objects FOR EACH ROW
-    WHEN ((NEW.blob_id, NEW.content, NEW.part_blobs, NEW.part_sizes, NEW.size_bytes, NEW.etag, NEW.backend)
-        IS DISTINCT FROM (OLD.blob_id, OLD.content, OLD.part_blobs, OLD.part_sizes, OLD.size_bytes, OLD.etag, OLD.backend))
+    WHEN ((NEW.blob_id, NEW.content, NEW.part_blobs, NEW.part_sizes, NEW.size_bytes, NEW.etag, NEW.backend, NEW.encryption)
+        IS DISTINCT FROM
+        (OLD.blob_id, OLD.content, OLD.part_blobs, OLD.part_sizes, OLD.size_bytes, OLD.etag, OLD.backend, OLD.encryption))
     EXECUTE FUNCTION rowlock.guard_bytes();
 
 -- Whoever removes or replaces a row's bytes, in whatever way, leaves the blobs to the sweeper in the same transaction.
