@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         False, description="Take customer-provided keys (SSE-C) over plain http too; S3 asks for https"
     )
 
+    # what is accepted
+    allow_sigv2_post: bool = Field(
+        False, description="Accept browser forms signed the old way (SigV2, HMAC-SHA1); nothing else ever is"
+    )
+
     # limits
     max_object_bytes: int = Field(5 * 1024 * GIBIBYTE, ge=1, description="Largest object")
     max_put_bytes: int = Field(5 * GIBIBYTE, ge=1, description="Largest single PUT or part")

@@ -1,5 +1,6 @@
 """storage.objects, one function a query."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -105,7 +106,7 @@ async def probe_put_object(
         user_metadata=headers.user_metadata_json,
         size_bytes=size_bytes,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match is not None,
+        if_none_match=condition.if_none_match,
     )
     return json_document(row[0])
 
@@ -117,9 +118,11 @@ async def replace_metadata(
     key: str,
     source: ObjectRecord,
     headers: Headers,
+    tags: Mapping[str, str] | None,
     condition: WriteCondition,
 ) -> datetime | None:
-    """Give an object new headers; None when another writer replaced it meanwhile."""
+    """Give an object new headers, and new tags unless they are None; None when another writer replaced it
+    meanwhile."""
     rows = await session.write(
         scope,
         _SQL["replace_metadata"],
@@ -128,10 +131,20 @@ async def replace_metadata(
         source_version=source.version,
         metadata=metadata_json(headers, source.size_bytes, source.etag, None),
         user_metadata=headers.user_metadata_json,
+        tags=_tags_json(tags),
+        keep_tags=tags is None,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match is not None,
+        if_none_match=condition.if_none_match,
     )
     return rows[0][0] if rows else None
+
+
+async def replace_tags(session: Session, scope: Scope, record: ObjectRecord, tags: Mapping[str, str]) -> bool:
+    """Give exactly this version other tags; False when it was replaced or deleted since. Raises AccessDenied."""
+    [row] = await session.write(
+        scope, _SQL["replace_tags"], id=record.id, version=record.version, tags=_tags_json(tags)
+    )
+    return bool(row[0])
 
 
 async def delete_object(session: Session, scope: Scope, bucket: str, key: str, if_match: str | None) -> DeleteOutcome:
@@ -204,8 +217,12 @@ def _put_values(new: NewObject, condition: WriteCondition) -> dict[str, Any]:
         "checksum_value": checksum.value if checksum else None,
         "attributes": new.attributes.json,
         "if_match": condition.if_match,
-        "if_none_match": condition.if_none_match is not None,
+        "if_none_match": condition.if_none_match,
     }
+
+
+def _tags_json(tags: Mapping[str, str] | None) -> str | None:
+    return json.dumps(dict(tags), ensure_ascii=False) if tags else None
 
 
 def _object(row: Row) -> ObjectRecord:

@@ -11,8 +11,6 @@ from gateway.operations.shapes import (
     GetBucketAccelerateConfigurationOutput,
     GetBucketAclInput,
     GetBucketAclOutput,
-    GetBucketCorsInput,
-    GetBucketCorsOutput,
     GetBucketLifecycleConfigurationInput,
     GetBucketLifecycleConfigurationOutput,
     GetBucketLoggingInput,
@@ -29,8 +27,6 @@ from gateway.operations.shapes import (
     GetBucketReplicationOutput,
     GetBucketRequestPaymentInput,
     GetBucketRequestPaymentOutput,
-    GetBucketTaggingInput,
-    GetBucketTaggingOutput,
     GetBucketVersioningInput,
     GetBucketVersioningOutput,
     GetBucketWebsiteInput,
@@ -43,8 +39,6 @@ from gateway.operations.shapes import (
     GetObjectLockConfigurationOutput,
     GetObjectRetentionInput,
     GetObjectRetentionOutput,
-    GetObjectTaggingInput,
-    GetObjectTaggingOutput,
     GetPublicAccessBlockInput,
     GetPublicAccessBlockOutput,
     Grant,
@@ -121,17 +115,6 @@ async def get_bucket_lifecycle(
     raise await _not_configured(services, call, asked.bucket, "NoSuchLifecycleConfiguration")
 
 
-async def get_bucket_tagging(services: Services, call: Call, asked: GetBucketTaggingInput) -> GetBucketTaggingOutput:
-    """No tags of the bucket."""
-    raise await _not_configured(services, call, asked.bucket, "NoSuchTagSet")
-
-
-async def get_object_tagging(services: Services, call: Call, asked: GetObjectTaggingInput) -> GetObjectTaggingOutput:
-    """No tags: unlike a bucket's, an object's empty set is an answer."""
-    await _require_object(services, call, asked.bucket, asked.key, asked.version_id)
-    return GetObjectTaggingOutput(tag_set=())
-
-
 async def get_object_lock_configuration(
     services: Services, call: Call, asked: GetObjectLockConfigurationInput
 ) -> GetObjectLockConfigurationOutput:
@@ -172,11 +155,6 @@ async def get_bucket_replication(
 async def get_bucket_website(services: Services, call: Call, asked: GetBucketWebsiteInput) -> GetBucketWebsiteOutput:
     """No website."""
     raise await _not_configured(services, call, asked.bucket, "NoSuchWebsiteConfiguration")
-
-
-async def get_bucket_cors(services: Services, call: Call, asked: GetBucketCorsInput) -> GetBucketCorsOutput:
-    """No CORS rules."""
-    raise await _not_configured(services, call, asked.bucket, "NoSuchCORSConfiguration")
 
 
 async def get_public_access_block(

@@ -1,7 +1,7 @@
 """CopyObject, and opening the source of any copy."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -12,13 +12,14 @@ from gateway.encryption.keys import StoredEncryption
 from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.errors import DefaultEncryptionDiffers
-from gateway.metadata.records import NO_ATTRIBUTES, Checksum, Headers, NewObject, ObjectRecord
+from gateway.metadata.records import Attributes, Checksum, Headers, NewObject, ObjectRecord
 from gateway.operations import access, checksums, encryption, upload
 from gateway.operations.content import open_content
 from gateway.operations.encryption import Cipher, Wanted
 from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
 from gateway.operations.services import Services
 from gateway.operations.shapes import CopyObjectInput, CopyObjectOutput, CopyObjectResult, UploadPartCopyInput
+from gateway.operations.tags import header_tags
 from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.conditions import ReadConditions, WriteCondition, write_condition
 
@@ -55,6 +56,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
     wanted = encryption.requested(services.encryption, call, asked)
     source_customer = encryption.customer_key(services.encryption, call, asked, source=True)
+    new_tags = (header_tags(asked.tagging) or {}) if asked.tagging_directive == "REPLACE" else None
     for _ in range(_ATTEMPTS):
         source = await find_source(services, call, asked)
         source_cipher = encryption.unlock(services.encryption, source.attributes.encryption, source_customer)
@@ -71,7 +73,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
             if asked.checksum_algorithm is None and wanted is None and source_customer is None:
                 try:
                     modified = await objects.replace_metadata(
-                        services.session, call.scope, asked.bucket, asked.key, source, headers, condition
+                        services.session, call.scope, asked.bucket, asked.key, source, headers, new_tags, condition
                     )
                 except DefaultEncryptionDiffers:
                     pass  # a plain object in a bucket that encrypts by now: its bytes are written again
@@ -87,7 +89,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
             target = wanted or Wanted.by_default(default)
             if target is None and onto_itself:
                 target = Wanted.as_stored(source_cipher)
-            new, cipher = await _copied(services, call, asked, source, source_cipher, headers, target)
+            new, cipher = await _copied(services, call, asked, source, source_cipher, headers, new_tags, target)
         except FileNotFoundError:
             # The source was overwritten and its blob destroyed between reading the row and the bytes.
             continue
@@ -124,6 +126,7 @@ async def _copied(
     source: ObjectRecord,
     source_cipher: Cipher | None,
     headers: Headers,
+    new_tags: Mapping[str, str] | None,
     wanted: Wanted | None,
 ) -> tuple[NewObject, Cipher | None]:
     """The copy, its bytes durable, and what it is encrypted with. The bytes are shared where its encryption allows."""
@@ -138,6 +141,7 @@ async def _copied(
         etag=source.etag,
         content=source.content,
         checksum=source.checksum,
+        attributes=Attributes(tags=source.attributes.tags if new_tags is None else new_tags),
     )
     algorithm = asked.checksum_algorithm
     another_checksum = algorithm is not None and (source.checksum is None or source.checksum.algorithm != algorithm)
@@ -153,7 +157,7 @@ async def _copied(
             targets = tuple(services.blobs.new_blob_id() for _ in blob_ids)
             description = upload.describe(call, asked.bucket, asked.key, version, headers)(source.etag)
             await _copy_blobs(services, store, blob_ids, targets, description, shared.stored if shared else None)
-            attributes = encryption.with_encryption(NO_ATTRIBUTES, shared)
+            attributes = encryption.with_encryption(new.attributes, shared)
             placed = replace(new, epoch=epoch, backend=store.name, attributes=attributes)
             if source.part_blobs:
                 return replace(
@@ -181,7 +185,7 @@ async def _copied(
         backend=received.backend,
         blob_id=received.blob_id,
         checksum=checksums.full_object(digest, received.digests[digest]),
-        attributes=encryption.with_encryption(NO_ATTRIBUTES, cipher),
+        attributes=encryption.with_encryption(new.attributes, cipher),
     ), cipher
 
 

@@ -16,7 +16,6 @@ from gateway.errors import StorageError
 from gateway.metadata import multipart, objects
 from gateway.metadata.errors import DefaultEncryptionDiffers, OutcomeUnknown
 from gateway.metadata.records import (
-    NO_ATTRIBUTES,
     Checksum,
     Headers,
     NewObject,
@@ -28,7 +27,7 @@ from gateway.operations import access, checksums, encryption, owners, upload
 from gateway.operations.content import open_content
 from gateway.operations.copying import find_source
 from gateway.operations.encryption import Cipher, Wanted
-from gateway.operations.objects import NO_WRITE_CONDITION, headers_from
+from gateway.operations.objects import NO_WRITE_CONDITION, attributes_from, headers_from
 from gateway.operations.services import Services
 from gateway.operations.shapes import (
     AbortMultipartUploadInput,
@@ -83,7 +82,7 @@ async def create_multipart_upload(
                 backend=services.blobs.default.name,
                 checksum_algorithm=asked.checksum_algorithm,
                 checksum_type=kind,
-                attributes=encryption.with_encryption(NO_ATTRIBUTES, cipher),
+                attributes=encryption.with_encryption(attributes_from(asked), cipher),
             )
             break
         except DefaultEncryptionDiffers as differs:
@@ -173,8 +172,7 @@ async def complete_multipart_upload(
 ) -> CompleteMultipartUploadOutput:
     """Make the object out of its parts; asked again, it says the same again
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html)."""
-    wanted = asked.multipart_upload.parts if asked.multipart_upload else ()
-    _require_order(wanted)
+    wanted = _in_order(asked.multipart_upload.parts if asked.multipart_upload else ())
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
     customer = encryption.customer_key(services.encryption, call, asked)
     how: dict[str, Any] = {}
@@ -323,7 +321,9 @@ def _part_checksum(
     return None, None
 
 
-def _require_order(wanted: Sequence[CompletedPart]) -> None:
+def _in_order(wanted: Sequence[CompletedPart]) -> Sequence[CompletedPart]:
+    """The parts a completion lists, each once: one listed again, because it was sent again, replaces what was said of
+    it before. Raises MalformedXML, InvalidArgument, InvalidPartOrder."""
     if not 1 <= len(wanted) <= MAX_PARTS:
         raise StorageError("MalformedXML")
     numbers = [part.part_number for part in wanted]
@@ -335,8 +335,9 @@ def _require_order(wanted: Sequence[CompletedPart]) -> None:
                 ArgumentName="PartNumber",
                 ArgumentValue=str(number),
             )
-    if any(later <= earlier for earlier, later in pairwise(numbers)):
+    if any(later < earlier for earlier, later in pairwise(numbers)):
         raise StorageError("InvalidPartOrder")
+    return tuple({part.part_number: part for part in wanted}.values())
 
 
 def _chosen(wanted: Sequence[CompletedPart], stored: Mapping[int, PartRecord]) -> list[PartRecord]:

@@ -7,11 +7,19 @@ from typing import Any, Final
 import structlog
 
 from gateway.blobs.protocol import BlobReader
-from gateway.context import Call, Scope
+from gateway.context import ANONYMOUS_ROLE, Call, Scope
 from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.errors import DefaultEncryptionDiffers
-from gateway.metadata.records import NO_ATTRIBUTES, Checksum, DeleteOutcome, Headers, NewObject, ObjectRecord
+from gateway.metadata.records import (
+    NO_ATTRIBUTES,
+    Attributes,
+    Checksum,
+    DeleteOutcome,
+    Headers,
+    NewObject,
+    ObjectRecord,
+)
 from gateway.metadata.session import Session
 from gateway.operations import access, checksums, encryption, upload
 from gateway.operations.content import open_content
@@ -36,6 +44,7 @@ from gateway.operations.shapes import (
     PutObjectOutput,
     S3Error,
 )
+from gateway.operations.tags import header_tags
 from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.conditions import NO_CONDITIONS, ReadConditions, WriteCondition, write_condition
 from gateway.wire.headers import stored_content_encoding
@@ -55,14 +64,15 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
     """Store an object (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html)."""
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
-    headers = headers_from(asked)
+    headers, attributes = headers_from(asked), attributes_from(asked)
     limit = services.limits.max_put_bytes
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
     owner_id = call.principal.subject
     defaults = services.encryption.defaults
     wanted = encryption.requested(services.encryption, call, asked)
-    if not upload.is_small(services, asked.body.length):
+    # A stranger's body is not read, nor a 100 Continue sent for it, before it is known to be let in.
+    if call.principal.role == ANONYMOUS_ROLE or not upload.is_small(services, asked.body.length):
         default = await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, asked.body.length, condition
         )
@@ -98,7 +108,7 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         blob_id=received.blob_id,
         content=received.content,
         checksum=checksum,
-        attributes=encryption.with_encryption(NO_ATTRIBUTES, cipher),
+        attributes=encryption.with_encryption(attributes, cipher),
     )
     for attempt in range(_WRITE_ATTEMPTS):
         try:
@@ -114,8 +124,12 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
                 raise
             cipher = encryption.new_cipher(services.encryption, Wanted.by_default(differs.default))
             received = received.encrypted(cipher)
-            attributes = encryption.with_encryption(NO_ATTRIBUTES, cipher)
-            new = replace(new, etag=received.etag, content=received.content, attributes=attributes)
+            new = replace(
+                new,
+                etag=received.etag,
+                content=received.content,
+                attributes=encryption.with_encryption(attributes, cipher),
+            )
     await failpoint_async("put.after_commit")
     return PutObjectOutput(etag=received.etag, **checksums.fields(checksum), **encryption.answer_written(cipher))
 
@@ -198,7 +212,7 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
         if_match_size="x-amz-if-match-size",
         if_match_last_modified_time="x-amz-if-match-last-modified-time",
     )
-    condition = write_condition(asked.if_match, None, any_match=True) or NO_WRITE_CONDITION
+    condition = write_condition(asked.if_match, None) or NO_WRITE_CONDITION
     await failpoint_async("del.before_commit")
     await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
     await failpoint_async("del.after_commit")
@@ -258,6 +272,11 @@ def headers_from(asked: Any) -> Headers:
         storage_class=asked.storage_class if asked.storage_class != _STANDARD else None,
         user_metadata=asked.metadata,
     )
+
+
+def attributes_from(asked: Any) -> Attributes:
+    """What an input record that writes an object says besides its headers. Raises InvalidArgument, InvalidTag."""
+    return Attributes(tags=header_tags(asked.tagging)) if asked.tagging is not None else NO_ATTRIBUTES
 
 
 def require_source_conditions(conditions: ReadConditions, record: ObjectRecord) -> None:
@@ -331,6 +350,7 @@ def _facts(record: ObjectRecord, asked: GetObjectInput | HeadObjectInput, *, who
         "website_redirect_location": headers.website_redirect_location,
         "metadata": headers.user_metadata,
         "storage_class": headers.storage_class,
+        "tag_count": len(record.attributes.tags) if record.attributes.tags else None,
     }
     # A checksum of all bytes must not go with some of them: clients compare it with what they got.
     if asked.checksum_mode == "ENABLED" and record.checksum is not None:

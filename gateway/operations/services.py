@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from gateway.blobs.locator import BlobStores
 from gateway.metadata.session import Session
+from gateway.operations.cors_rules import CorsRules
 from gateway.operations.encryption import Encryption
 
 
@@ -23,4 +24,5 @@ class Services:
     session: Session
     blobs: BlobStores
     limits: Limits
+    cors_rules: CorsRules = field(default_factory=CorsRules)
     encryption: Encryption = field(default_factory=Encryption)

@@ -11,9 +11,11 @@ from gateway.operations import (
     buckets,
     configuration,
     copying,
+    cors,
     listing,
     multipart,
     objects,
+    tagging,
     uploads_listing,
 )
 from gateway.operations.operation import Handler, Operation
@@ -57,6 +59,17 @@ OPERATIONS: Final = (
     _operation(
         "DeleteBucketEncryption", "storage.s3.bucket.delete_encryption", bucket_encryption.delete_bucket_encryption
     ),
+    # tags
+    _operation("GetObjectTagging", "storage.s3.object.get_tagging", tagging.get_object_tagging),
+    _operation("PutObjectTagging", "storage.s3.object.put_tagging", tagging.put_object_tagging),
+    _operation("DeleteObjectTagging", "storage.s3.object.delete_tagging", tagging.delete_object_tagging),
+    _operation("GetBucketTagging", "storage.s3.bucket.get_tagging", tagging.get_bucket_tagging),
+    _operation("PutBucketTagging", "storage.s3.bucket.put_tagging", tagging.put_bucket_tagging),
+    _operation("DeleteBucketTagging", "storage.s3.bucket.delete_tagging", tagging.delete_bucket_tagging),
+    # cross-origin rules
+    _operation("GetBucketCors", "storage.s3.bucket.get_cors", cors.get_bucket_cors),
+    _operation("PutBucketCors", "storage.s3.bucket.put_cors", cors.put_bucket_cors),
+    _operation("DeleteBucketCors", "storage.s3.bucket.delete_cors", cors.delete_bucket_cors),
     # sub-resources nobody has configured
     _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
     _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
@@ -76,8 +89,6 @@ OPERATIONS: Final = (
     _operation(
         "GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", configuration.get_bucket_lifecycle
     ),
-    _operation("GetBucketTagging", "storage.s3.bucket.get_tagging", configuration.get_bucket_tagging),
-    _operation("GetObjectTagging", "storage.s3.object.get_tagging", configuration.get_object_tagging),
     _operation(
         "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", configuration.get_object_lock_configuration
     ),
@@ -90,6 +101,5 @@ OPERATIONS: Final = (
     ),
     _operation("GetBucketReplication", "storage.s3.bucket.get_replication", configuration.get_bucket_replication),
     _operation("GetBucketWebsite", "storage.s3.bucket.get_website", configuration.get_bucket_website),
-    _operation("GetBucketCors", "storage.s3.bucket.get_cors", configuration.get_bucket_cors),
     _operation("GetPublicAccessBlock", "storage.s3.bucket.get_public_access", configuration.get_public_access_block),
 )

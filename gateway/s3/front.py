@@ -17,10 +17,12 @@ from gateway.config import Settings
 from gateway.context import AuthMethod, BucketAddress, Call, ObjectAddress, Principal, Tenant
 from gateway.errors import StorageError
 from gateway.operations.operation import Operation
+from gateway.s3 import cors
 from gateway.s3 import model as s3_model
 from gateway.s3.codec import Fields, OperationCodec, compile_codecs, effective_headers
 from gateway.s3.errors import render_error
 from gateway.s3.model import Body, OperationModel
+from gateway.s3.post_object import IdentifyForm, PostObject
 from gateway.s3.router import Router
 from gateway.telemetry.events import RequestLog
 from gateway.wire.addressing import resolve
@@ -81,6 +83,7 @@ class S3Front:
         operations: Iterable[Operation],
         services: Any,
         identify: Authenticate,
+        identify_form: IdentifyForm | None = None,
         *,
         tenant: Tenant,
         domain: str | None,
@@ -95,8 +98,15 @@ class S3Front:
         self._tenant = tenant
         self._domain = domain
         self._limits = limits
+        self._post_object = self._forms(identify_form)
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
         self._constant_fields = ((b"x-amz-id-2", self._host_id.encode("ascii")), *PROTECTIVE_HEADERS)
+
+    def _forms(self, identify: IdentifyForm | None) -> PostObject | None:
+        put = self._operations.get("PutObject")
+        if identify is None or put is None:
+            return None
+        return PostObject(put, self._codecs["PutObject"], identify, self._limits.body, self._limits.max_put_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if "rowlock.log" not in scope:
@@ -111,14 +121,14 @@ class S3Front:
         except Exception as error:
             response = self._refusal(error, scope, request_id, log)
         try:
-            log.bytes_out = await self._send(response, scope, send, request_id)
+            log.bytes_out = await self._send(await self._shared(response, scope, log), scope, send, request_id)
         except ResponseBroken:
             log.error_code = "ResponseBroken"
             raise
         except Exception as error:
             # The body's reader failed before the head was sent, so there is still an honest answer.
             response = self._refusal(error, scope, request_id, log)
-            log.bytes_out = await self._send(response, scope, send, request_id)
+            log.bytes_out = await self._send(await self._shared(response, scope, log), scope, send, request_id)
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str, log: RequestLog) -> Response:
         request = RawRequest.from_scope(scope, request_id)
@@ -130,10 +140,14 @@ class S3Front:
         headers = effective_headers(request)
         model = self._router.match(request.method, address, request.query, headers)
         log.operation = model.name
+        if request.method == "OPTIONS":
+            return await cors.preflight(self._services, address, headers)
 
         identity = await self._identify(request)
         log.access_key_id = identity.principal.access_key_id
 
+        if model.name == "PostObject" and self._post_object is not None and isinstance(address, BucketAddress):
+            return await self._post(self._post_object, request, receive, address, headers, identity, log)
         operation = self._operations.get(model.name)
         if operation is None:
             raise StorageError("NotImplemented", Operation=model.name)
@@ -142,19 +156,43 @@ class S3Front:
         _refuse_anonymous_overrides(identity.principal, fields)
         fields |= await self._read_body(request, receive, identity.payload, codec, log)
 
-        call = Call(
+        call = self._call(request, headers, identity.principal, operation)
+        output = await operation.handler(self._services, call, codec.build(fields))
+        return codec.render(output)
+
+    async def _post(
+        self,
+        post_object: PostObject,
+        request: RawRequest,
+        receive: Receive,
+        address: BucketAddress,
+        headers: Mapping[str, str],
+        identity: Identity,
+        log: RequestLog,
+    ) -> Response:
+        def call_of(principal: Principal, operation: Operation, key: str) -> Call:
+            log.access_key_id, log.key = principal.access_key_id, key
+            return self._call(request, headers, principal, operation)
+
+        log.bytes_in = request.content_length or 0
+        return await post_object(
+            self._services, request, receive, address, identity.principal, identity.payload, call_of
+        )
+
+    def _call(
+        self, request: RawRequest, headers: Mapping[str, str], principal: Principal, operation: Operation
+    ) -> Call:
+        return Call(
             tenant=self._tenant,
-            principal=identity.principal,
+            principal=principal,
             operation=operation.policy_name,
-            request_id=request_id,
+            request_id=request.request_id,
             method=request.method,
             path=request.raw_path.decode("ascii"),
             headers_json=visible_headers(headers),
             client_address=request.client_address,
             secure=request.secure,
         )
-        output = await operation.handler(self._services, call, codec.build(fields))
-        return codec.render(output)
 
     async def _read_body(
         self, request: RawRequest, receive: Receive, payload: Payload, codec: OperationCodec, log: RequestLog
@@ -193,6 +231,21 @@ class S3Front:
         log.error_code = error.code.name
         resource = scope["raw_path"].decode("latin-1")
         return render_error(error, resource=resource, request_id=request_id, host_id=self._host_id)
+
+    async def _shared(self, response: Response, scope: Scope, log: RequestLog) -> Response:
+        """The answer, with what a page of another site must be told to read it; a preflight says that itself."""
+        bucket, method, headers = log.bucket, scope["method"], scope["headers"]
+        if bucket is None or not cors.names_origin(headers) or method == "OPTIONS":
+            return response
+        try:
+            allowed = await cors.answer_headers(self._services, bucket, method, headers)
+        except StorageError:
+            return response
+        except BaseException:
+            if not isinstance(response.body, bytes):
+                await response.body.close()
+            raise
+        return replace(response, headers=(*response.headers, *allowed)) if allowed else response
 
     async def _send(self, response: Response, scope: Scope, send: Send, request_id: str) -> int:
         request_field = (b"x-amz-request-id", request_id.encode("ascii"))

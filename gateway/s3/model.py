@@ -159,7 +159,12 @@ EXTRA_MEMBERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 MAX_ITEMS: Final[Mapping[str, int]] = {"ObjectIdentifierList": 1_000, "CompletedPartList": 10_000}
 
 # Documents that are long by nature: 1,000 keys of 1,024 bytes, 10,000 parts with checksums.
-MAX_DOCUMENT_BYTES: Final[Mapping[str, int]] = {"CompleteMultipartUpload": 2 * MEBIBYTE, "DeleteObjects": 2 * MEBIBYTE}
+MAX_DOCUMENT_BYTES: Final[Mapping[str, int]] = {
+    "CompleteMultipartUpload": 2 * MEBIBYTE,
+    "DeleteObjects": 2 * MEBIBYTE,
+    # API_PutBucketCors
+    "PutBucketCors": 64 * KIBIBYTE,
+}
 
 # Root elements of answers: the model names shapes, not elements (response syntax of each API page).
 ROOTS: Final[Mapping[str, str]] = {

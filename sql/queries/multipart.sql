@@ -5,7 +5,7 @@ SELECT rowlock.create_multipart_upload(
     %(attributes)s::jsonb)
 FROM rowlock.probe_put_object(
     %(bucket)s::text, %(key)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
-    NULL, NULL, false) AS default_encryption,
+    NULL, NULL, NULL) AS default_encryption,
     LATERAL rowlock.require_encryption(default_encryption, %(attributes)s::jsonb) AS accepted;
 
 -- name: probe_part

@@ -63,7 +63,7 @@ async def services(session: Session, tmp_path: Path) -> AsyncIterator[Services]:
     epoch = Epoch(await engine.begin_epoch(session, "test", 1))
     encryption = Encryption(Vault(MASTER, "default"), ThreadPoolExecutor(2))
     limits = Limits(100 * MEBIBYTE, 100 * MEBIBYTE, INLINE_BYTES)
-    services = Services(session, BlobStores({"file": store}, store, epoch), limits, encryption)
+    services = Services(session, BlobStores({"file": store}, store, epoch), limits, encryption=encryption)
     await buckets.create_bucket(services, CALL, CreateBucketInput(bucket="docs"))
     yield services
     await store.close()
@@ -188,16 +188,6 @@ class TestAtRest:
         with pytest.raises(StorageError, match="InternalError"):
             await get(services, "a")
         assert (await fsck(services)).wrong == 1
-
-    async def test_SQL_cannot_say_how_bytes_are_encrypted(self, services: Services, owner: psycopg.Connection) -> None:
-        await put(services, "a", b"content", **SSE_S3)
-        owner.execute("SET ROLE service_role")
-        owner.execute("UPDATE storage.objects SET user_metadata = '{}'")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            owner.execute("UPDATE storage.objects SET encryption = NULL")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            owner.execute("INSERT INTO storage.objects (bucket_id, name, encryption) VALUES ('docs', 'b', '{}')")
-        assert await get(services, "a") == b"content"
 
     async def test_swapped_parts_are_refused(self, services: Services, tmp_path: Path) -> None:
         parts = [b"A" * 5 * MEBIBYTE, b"B" * 5 * MEBIBYTE]
