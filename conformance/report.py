@@ -31,6 +31,7 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "uploads_listing": "Multipart uploads",
     "versions": "Versions",
     "object_lock": "Object lock",
+    "bucket_encryption": "Configurations of buckets",
     "tagging": "Tags",
     "cors": "Cross-origin rules",
     "configuration": "Answered as AWS does where nothing is configured (these cannot be set yet)",

@@ -7,6 +7,7 @@ from typing import Final
 
 SERVED: Final = frozenset(
     {
+        "DeleteBucketEncryption", "PutBucketEncryption",
         "DeleteBucketCors", "DeleteBucketTagging", "DeleteObjectTagging", "PutBucketCors", "PutBucketTagging",
         "PutObjectTagging",
         "GetObjectAttributes", "GetObjectLegalHold", "GetObjectRetention",

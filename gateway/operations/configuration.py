@@ -9,8 +9,6 @@ from gateway.operations.shapes import (
     GetBucketAccelerateConfigurationOutput,
     GetBucketAclInput,
     GetBucketAclOutput,
-    GetBucketEncryptionInput,
-    GetBucketEncryptionOutput,
     GetBucketLifecycleConfigurationInput,
     GetBucketLifecycleConfigurationOutput,
     GetBucketLoggingInput,
@@ -97,13 +95,6 @@ async def get_bucket_lifecycle(
 ) -> GetBucketLifecycleConfigurationOutput:
     """No lifecycle rules."""
     raise await _not_configured(services, call, asked.bucket, "NoSuchLifecycleConfiguration")
-
-
-async def get_bucket_encryption(
-    services: Services, call: Call, asked: GetBucketEncryptionInput
-) -> GetBucketEncryptionOutput:
-    """No default encryption."""
-    raise await _not_configured(services, call, asked.bucket, "ServerSideEncryptionConfigurationNotFoundError")
 
 
 async def get_bucket_ownership_controls(

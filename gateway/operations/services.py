@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from gateway.blobs.locator import BlobStores
 from gateway.metadata.session import Session
 from gateway.operations.cors_rules import CorsRules
+from gateway.operations.encryption import Encryption
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,4 @@ class Services:
     blobs: BlobStores
     limits: Limits
     cors_rules: CorsRules = field(default_factory=CorsRules)
+    encryption: Encryption = field(default_factory=Encryption)

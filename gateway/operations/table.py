@@ -7,6 +7,7 @@ inside a policy; names that Supabase has are Supabase's, because policies writte
 from typing import Final
 
 from gateway.operations import (
+    bucket_encryption,
     buckets,
     configuration,
     copying,
@@ -55,6 +56,12 @@ OPERATIONS: Final = (
     _operation("AbortMultipartUpload", "storage.s3.upload.abort", multipart.abort_multipart_upload),
     _operation("ListParts", "storage.s3.upload.list_parts", multipart.list_parts),
     _operation("ListMultipartUploads", "storage.s3.upload.list", uploads_listing.list_multipart_uploads),
+    # configurations of buckets
+    _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", bucket_encryption.get_bucket_encryption),
+    _operation("PutBucketEncryption", "storage.s3.bucket.put_encryption", bucket_encryption.put_bucket_encryption),
+    _operation(
+        "DeleteBucketEncryption", "storage.s3.bucket.delete_encryption", bucket_encryption.delete_bucket_encryption
+    ),
     # tags
     _operation("GetObjectTagging", "storage.s3.object.get_tagging", tagging.get_object_tagging),
     _operation("PutObjectTagging", "storage.s3.object.put_tagging", tagging.put_object_tagging),
@@ -86,7 +93,6 @@ OPERATIONS: Final = (
     _operation(
         "GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", configuration.get_bucket_lifecycle
     ),
-    _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", configuration.get_bucket_encryption),
     _operation(
         "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", object_lock.get_object_lock_configuration
     ),
