@@ -28,6 +28,7 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "listing": "Listings",
     "multipart": "Multipart uploads",
     "uploads_listing": "Multipart uploads",
+    "lifecycle": "Lifecycle",
     "configuration": "Answered as AWS does where nothing is configured (these cannot be set yet)",
 }
 _BLOCK: Final = r"<!-- generated: {} -->\n(.*?)<!-- end -->"

@@ -7,6 +7,7 @@ from typing import Final
 
 SERVED: Final = frozenset(
     {
+        "DeleteBucketLifecycle", "PutBucketLifecycleConfiguration",
         "GetObjectAttributes", "GetObjectLegalHold", "GetObjectRetention",
         "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
         "DeleteBucket", "DeleteObject", "DeleteObjects", "GetBucketAccelerateConfiguration", "GetBucketAcl",

@@ -6,7 +6,7 @@ inside a policy; names that Supabase has are Supabase's, because policies writte
 
 from typing import Final
 
-from gateway.operations import buckets, configuration, copying, listing, multipart, objects, uploads_listing
+from gateway.operations import buckets, configuration, copying, lifecycle, listing, multipart, objects, uploads_listing
 from gateway.operations.operation import Handler, Operation
 from gateway.operations.shapes import INPUTS, OUTPUTS
 
@@ -42,6 +42,10 @@ OPERATIONS: Final = (
     _operation("AbortMultipartUpload", "storage.s3.upload.abort", multipart.abort_multipart_upload),
     _operation("ListParts", "storage.s3.upload.list_parts", multipart.list_parts),
     _operation("ListMultipartUploads", "storage.s3.upload.list", uploads_listing.list_multipart_uploads),
+    # lifecycle
+    _operation("PutBucketLifecycleConfiguration", "storage.s3.bucket.put_lifecycle", lifecycle.put_bucket_lifecycle),
+    _operation("GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", lifecycle.get_bucket_lifecycle),
+    _operation("DeleteBucketLifecycle", "storage.s3.bucket.delete_lifecycle", lifecycle.delete_bucket_lifecycle),
     # sub-resources nobody has configured
     _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
     _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
@@ -58,9 +62,6 @@ OPERATIONS: Final = (
     ),
     _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", configuration.get_bucket_policy),
     _operation("GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", configuration.get_bucket_policy_status),
-    _operation(
-        "GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", configuration.get_bucket_lifecycle
-    ),
     _operation("GetBucketTagging", "storage.s3.bucket.get_tagging", configuration.get_bucket_tagging),
     _operation("GetObjectTagging", "storage.s3.object.get_tagging", configuration.get_object_tagging),
     _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", configuration.get_bucket_encryption),

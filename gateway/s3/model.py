@@ -144,11 +144,19 @@ REQUIRED: Final = frozenset(
     }
 )
 
-# Documented limits of lists: API_DeleteObjects, "Amazon S3 multipart upload limits".
-MAX_ITEMS: Final[Mapping[str, int]] = {"ObjectIdentifierList": 1_000, "CompletedPartList": 10_000}
+# Documented limits of lists: API_DeleteObjects, "Setting a lifecycle configuration", "Multipart upload limits".
+MAX_ITEMS: Final[Mapping[str, int]] = {
+    "CompletedPartList": 10_000,
+    "LifecycleRules": 1_000,
+    "ObjectIdentifierList": 1_000,
+}
 
-# Documents that are long by nature: 1,000 keys of 1,024 bytes, 10,000 parts with checksums.
-MAX_DOCUMENT_BYTES: Final[Mapping[str, int]] = {"CompleteMultipartUpload": 2 * MEBIBYTE, "DeleteObjects": 2 * MEBIBYTE}
+# Documents that are long by nature: 1,000 keys of 1,024 bytes, 10,000 parts with checksums, 1,000 rules with tags.
+MAX_DOCUMENT_BYTES: Final[Mapping[str, int]] = {
+    "CompleteMultipartUpload": 2 * MEBIBYTE,
+    "DeleteObjects": 2 * MEBIBYTE,
+    "PutBucketLifecycleConfiguration": 2 * MEBIBYTE,
+}
 
 # Root elements of answers: the model names shapes, not elements (response syntax of each API page).
 ROOTS: Final[Mapping[str, str]] = {
