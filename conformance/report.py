@@ -29,6 +29,8 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "multipart": "Multipart uploads",
     "uploads_listing": "Multipart uploads",
     "lifecycle": "Lifecycle",
+    "tagging": "Tags",
+    "cors": "Cross-origin rules",
     "configuration": "Answered as AWS does where nothing is configured (these cannot be set yet)",
 }
 _BLOCK: Final = r"<!-- generated: {} -->\n(.*?)<!-- end -->"

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -43,6 +43,7 @@ class RunningServer:
     port: int
     directory: str
     ca_bundle: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> Target:
@@ -79,7 +80,7 @@ class RunningServer:
                 "ROWLOCK_TLS_CERT": self.ca_bundle,
                 "ROWLOCK_TLS_KEY": str(Path(self.directory, "tls.key")),
             }
-        return inherited
+        return inherited | dict(self.settings)
 
     def run(self, *arguments: str, timeout_seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run one of Rowlock's other commands against this server's data.
@@ -122,8 +123,8 @@ def shared_server(run_directory: Path, name: str, *, tls: bool = False) -> Itera
                 stop(server)
 
 
-def start(*, tls: bool = False) -> RunningServer:
-    """Start ``python -m gateway serve`` on a free port and wait until it accepts connections.
+def start(*, tls: bool = False, settings: Mapping[str, str] | None = None) -> RunningServer:
+    """Start ``python -m gateway serve`` on a free port, with further variables, and wait until it accepts connections.
 
     Raises:
         RuntimeError: it did not come up; the end of its output is in the message.
@@ -134,7 +135,13 @@ def start(*, tls: bool = False) -> RunningServer:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    planned = RunningServer(pid=0, port=port, directory=directory, ca_bundle=_certificate(directory) if tls else None)
+    planned = RunningServer(
+        pid=0,
+        port=port,
+        directory=directory,
+        ca_bundle=_certificate(directory) if tls else None,
+        settings=settings or {},
+    )
     with planned.log.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve"],
@@ -156,7 +163,7 @@ def start(*, tls: bool = False) -> RunningServer:
         time.sleep(0.05)
     # the session may end in another process, which then waits for this one: nobody polls the handle again
     process.returncode = 0
-    return RunningServer(pid=process.pid, port=port, directory=directory, ca_bundle=planned.ca_bundle)
+    return replace(planned, pid=process.pid)
 
 
 def stop(server: RunningServer) -> None:
@@ -167,7 +174,7 @@ def stop(server: RunningServer) -> None:
     """
     os.kill(server.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    while _alive(server.pid):
+    while alive(server.pid):
         if time.monotonic() > deadline:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
@@ -177,7 +184,8 @@ def stop(server: RunningServer) -> None:
         shutil.rmtree(server.directory, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether the process runs."""
     with contextlib.suppress(ChildProcessError):
         return os.waitpid(pid, os.WNOHANG)[0] == 0
     try:

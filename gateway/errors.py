@@ -21,6 +21,7 @@ class ErrorCode:
 
 _CATALOGUE: Final = (
     ErrorCode("AccessDenied", 403, "Access Denied"),
+    ErrorCode("AccessForbidden", 403, "Access forbidden"),
     ErrorCode("AuthorizationHeaderMalformed", 400, "The authorization header you provided is invalid."),
     ErrorCode("AuthorizationQueryParametersError", 400, "The authorization query parameters that you provided are not valid."),
     ErrorCode("BadDigest", 400, "The Content-MD5 or checksum value that you specified did not match what the server received."),
@@ -32,7 +33,6 @@ _CATALOGUE: Final = (
     ErrorCode("CredentialsNotSupported", 400, "This request does not support credentials."),
     ErrorCode("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size"),
     ErrorCode("EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size"),
-    ErrorCode("ExpectationFailed", 417, "The only expectation this server meets is 100-continue."),
     ErrorCode("ExpiredToken", 400, "The provided token has expired."),
     ErrorCode("IllegalLocationConstraintException", 400, "The specified location constraint is not valid for this region."),
     ErrorCode("IncompleteBody", 400, "You did not provide the number of bytes specified by the Content-Length HTTP header"),
@@ -55,6 +55,7 @@ _CATALOGUE: Final = (
     ErrorCode("InvalidRange", 416, "The requested range is not satisfiable"),
     ErrorCode("InvalidRequest", 400, "Invalid Request"),
     ErrorCode("InvalidStorageClass", 400, "The storage class you specified is not valid"),
+    ErrorCode("InvalidTag", 400, "The tag provided was not a valid tag. This error can occur if the tag did not pass input validation."),
     ErrorCode("InvalidToken", 400, "The provided token is malformed or otherwise invalid."),
     ErrorCode("InvalidURI", 400, "Couldn't parse the specified URI."),
     ErrorCode("KeyTooLongError", 400, "Your key is too long"),

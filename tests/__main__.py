@@ -53,6 +53,7 @@ def steps(*, quick: bool) -> list[tuple[str, list[str]]]:
     bin_directory = VENV / "bin"
     pytest = [str(PYTHON), "-m", "pytest", "-q"]
     parallel = ["-n", "2"]
+    suite = os.environ.get("ROWLOCK_CEPH_SUITE", str(ROOT.parent / "shared" / "suites" / "s3-tests"))
     chosen = [
         ("ruff check", [str(bin_directory / "ruff"), "check", "."]),
         ("ruff format", [str(bin_directory / "ruff"), "format", "--check", "."]),
@@ -72,6 +73,7 @@ def steps(*, quick: bool) -> list[tuple[str, list[str]]]:
         ("conformance", [*pytest, *parallel, "conformance/s3", "conformance/wire"]),
         ("client tools", [str(PYTHON), str(ROOT / "conformance" / "install_clients.py")]),
         ("clients", [*pytest, "conformance/clients"]),
+        ("ceph/s3-tests", [str(PYTHON), "-m", "conformance.ceph", "--suite", suite]),
     ]
 
 

@@ -8,6 +8,8 @@ from typing import Final
 SERVED: Final = frozenset(
     {
         "DeleteBucketLifecycle", "PutBucketLifecycleConfiguration",
+        "DeleteBucketCors", "DeleteBucketTagging", "DeleteObjectTagging", "PutBucketCors", "PutBucketTagging",
+        "PutObjectTagging",
         "GetObjectAttributes", "GetObjectLegalHold", "GetObjectRetention",
         "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
         "DeleteBucket", "DeleteObject", "DeleteObjects", "GetBucketAccelerateConfiguration", "GetBucketAcl",

@@ -327,7 +327,7 @@ def no_100_Continue_for_a_refused_upload(target: Target) -> None:
 def unknown_expectations(target: Target) -> None:
     with target.connect() as wire:
         wire.head("GET", KEY, "Expect: 200-ok")
-        refused(wire, 417)
+        refused(wire, 403)
 
 
 @portable

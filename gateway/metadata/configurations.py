@@ -54,6 +54,6 @@ async def put(session: Session, scope: Scope, bucket: str, kind: Kind, document:
 
 
 async def delete(session: Session, scope: Scope, bucket: str, kind: Kind) -> bool:
-    """Remove as the caller; False if there was none, or none the caller may change."""
-    rows = await session.write(scope, _SQL["delete_configuration"], bucket=bucket, kind=kind.value)
-    return bool(rows)
+    """Remove as the caller; False if there was none. Raises AccessDenied."""
+    [row] = await session.write(scope, _SQL["delete_configuration"], bucket=bucket, kind=kind.value)
+    return bool(row[0])

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from gateway import statements
-from gateway.context import Scope, system_scope
+from gateway.context import system_scope
 from gateway.metadata import lifecycle_rules
 from gateway.metadata.keyspace import KeyRange
 from gateway.metadata.lifecycle_rules import CurrentVersion, NoncurrentVersion, Rule
@@ -58,11 +58,6 @@ def read_rules(bucket: str, document: Any) -> tuple[Rule, ...]:
     except ValueError as error:
         _log.error("lifecycle_unreadable", bucket=bucket, reason=str(error))
         return ()
-
-
-async def is_configured(session: Session, scope: Scope, bucket: str) -> bool:
-    """Does the bucket have a lifecycle configuration, whether the caller may see it or not?"""
-    return bool(await session.fetch(scope, _SQL["revision_of_bucket"], bucket=bucket))
 
 
 # --- the engine ----------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ async def probe_put_object(
         user_metadata=headers.user_metadata_json,
         size_bytes=size_bytes,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match is not None,
+        if_none_match=condition.if_none_match,
     )
 
 
@@ -116,9 +116,11 @@ async def replace_metadata(
     key: str,
     source: ObjectRecord,
     headers: Headers,
+    tags: Mapping[str, str] | None,
     condition: WriteCondition,
 ) -> datetime | None:
-    """Give an object new headers; None when another writer replaced it meanwhile."""
+    """Give an object new headers, and new tags unless they are None; None when another writer replaced it
+    meanwhile."""
     rows = await session.write(
         scope,
         _SQL["replace_metadata"],
@@ -127,10 +129,20 @@ async def replace_metadata(
         source_version=source.version,
         metadata=metadata_json(headers, source.size_bytes, source.etag, None),
         user_metadata=headers.user_metadata_json,
+        tags=_tags_json(tags),
+        keep_tags=tags is None,
         if_match=condition.if_match,
-        if_none_match=condition.if_none_match is not None,
+        if_none_match=condition.if_none_match,
     )
     return rows[0][0] if rows else None
+
+
+async def replace_tags(session: Session, scope: Scope, record: ObjectRecord, tags: Mapping[str, str]) -> bool:
+    """Give exactly this version other tags; False when it was replaced or deleted since. Raises AccessDenied."""
+    [row] = await session.write(
+        scope, _SQL["replace_tags"], id=record.id, version=record.version, tags=_tags_json(tags)
+    )
+    return bool(row[0])
 
 
 async def delete_object(session: Session, scope: Scope, bucket: str, key: str, if_match: str | None) -> DeleteOutcome:
@@ -172,14 +184,7 @@ async def list_objects(
         rows = await session.fetch(
             scope, _SQL["list_objects_flat"], bucket=bucket, lower=keys.lower, upper=keys.upper, page_size=page_size
         )
-    return [_listed(row) for row in rows]
-
-
-def _listed(row: Row) -> ListedObject:
-    name, is_prefix, version, is_versioned, updated_at, size, etag, owner_id, algorithm, kind = row
-    return ListedObject(
-        name, is_prefix, version, bool(is_versioned), updated_at, size or 0, etag or "", owner_id, algorithm, kind
-    )
+    return list(map(ListedObject._make, rows))
 
 
 async def _is_current_version(session: Session, scope: Scope, new: NewObject) -> bool:
@@ -210,8 +215,12 @@ def _put_values(new: NewObject, condition: WriteCondition) -> dict[str, Any]:
         "checksum_value": checksum.value if checksum else None,
         "attributes": new.attributes.json,
         "if_match": condition.if_match,
-        "if_none_match": condition.if_none_match is not None,
+        "if_none_match": condition.if_none_match,
     }
+
+
+def _tags_json(tags: Mapping[str, str] | None) -> str | None:
+    return json.dumps(dict(tags), ensure_ascii=False) if tags else None
 
 
 def _object(row: Row) -> ObjectRecord:

@@ -5,11 +5,13 @@ is gets NoSuchKey, as Supabase answers; an anonymous one must not learn which ke
 (AWS: without s3:ListBucket a missing key is AccessDenied).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.context import ANONYMOUS_ROLE, Call
 from gateway.errors import StorageError
-from gateway.metadata import buckets
+from gateway.metadata import buckets, configurations
+from gateway.metadata.configurations import Kind
 from gateway.metadata.records import BucketRecord, Visibility
 from gateway.operations.services import Services
 
@@ -41,6 +43,20 @@ async def require_listing(services: Services, call: Call, bucket: str) -> None:
         raise StorageError("AccessDenied")
 
 
+async def require_configuration(
+    services: Services, call: Call, bucket: str, kind: Kind, missing: str
+) -> Mapping[str, Any]:
+    """One configuration of a bucket. Raises NoSuchBucket, AccessDenied, or the code ``missing``."""
+    document, seen = await configurations.find(services.session, call.scope, bucket, kind)
+    if document is not None:
+        return document
+    if seen is Visibility.NONE:
+        raise StorageError("NoSuchBucket", BucketName=bucket)
+    if seen is Visibility.HIDDEN:
+        raise StorageError("AccessDenied")
+    raise StorageError(missing, BucketName=bucket)
+
+
 def require_null_version(version_id: str | None, key: str) -> None:
     """Objects have one version, named ``null``. Raises NoSuchVersion for any other."""
     if version_id not in (None, "null"):
@@ -66,7 +82,6 @@ def refuse_unimplemented_writing(document: Any) -> None:
         sse_customer_algorithm="x-amz-server-side-encryption-customer-algorithm",
         sse_customer_key="x-amz-server-side-encryption-customer-key",
         copy_source_sse_customer_algorithm="x-amz-copy-source-server-side-encryption-customer-algorithm",
-        tagging="x-amz-tagging",
         object_lock_mode="x-amz-object-lock-mode",
         object_lock_retain_until_date="x-amz-object-lock-retain-until-date",
         object_lock_legal_hold_status="x-amz-object-lock-legal-hold",

@@ -11,8 +11,6 @@ from gateway.operations.shapes import (
     GetBucketAccelerateConfigurationOutput,
     GetBucketAclInput,
     GetBucketAclOutput,
-    GetBucketCorsInput,
-    GetBucketCorsOutput,
     GetBucketEncryptionInput,
     GetBucketEncryptionOutput,
     GetBucketLoggingInput,
@@ -29,8 +27,6 @@ from gateway.operations.shapes import (
     GetBucketReplicationOutput,
     GetBucketRequestPaymentInput,
     GetBucketRequestPaymentOutput,
-    GetBucketTaggingInput,
-    GetBucketTaggingOutput,
     GetBucketVersioningInput,
     GetBucketVersioningOutput,
     GetBucketWebsiteInput,
@@ -43,8 +39,6 @@ from gateway.operations.shapes import (
     GetObjectLockConfigurationOutput,
     GetObjectRetentionInput,
     GetObjectRetentionOutput,
-    GetObjectTaggingInput,
-    GetObjectTaggingOutput,
     GetPublicAccessBlockInput,
     GetPublicAccessBlockOutput,
     Grant,
@@ -114,17 +108,6 @@ async def get_bucket_policy_status(
     raise await _not_configured(services, call, asked.bucket, "NoSuchBucketPolicy")
 
 
-async def get_bucket_tagging(services: Services, call: Call, asked: GetBucketTaggingInput) -> GetBucketTaggingOutput:
-    """No tags of the bucket."""
-    raise await _not_configured(services, call, asked.bucket, "NoSuchTagSet")
-
-
-async def get_object_tagging(services: Services, call: Call, asked: GetObjectTaggingInput) -> GetObjectTaggingOutput:
-    """No tags: unlike a bucket's, an object's empty set is an answer."""
-    await _require_object(services, call, asked.bucket, asked.key, asked.version_id)
-    return GetObjectTaggingOutput(tag_set=())
-
-
 async def get_bucket_encryption(
     services: Services, call: Call, asked: GetBucketEncryptionInput
 ) -> GetBucketEncryptionOutput:
@@ -172,11 +155,6 @@ async def get_bucket_replication(
 async def get_bucket_website(services: Services, call: Call, asked: GetBucketWebsiteInput) -> GetBucketWebsiteOutput:
     """No website."""
     raise await _not_configured(services, call, asked.bucket, "NoSuchWebsiteConfiguration")
-
-
-async def get_bucket_cors(services: Services, call: Call, asked: GetBucketCorsInput) -> GetBucketCorsOutput:
-    """No CORS rules."""
-    raise await _not_configured(services, call, asked.bucket, "NoSuchCORSConfiguration")
 
 
 async def get_public_access_block(

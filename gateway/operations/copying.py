@@ -1,7 +1,7 @@
 """CopyObject, and opening the source of any copy."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -10,12 +10,13 @@ from gateway.blobs.protocol import BlobDescription, CopyingStore
 from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import objects
-from gateway.metadata.records import Checksum, Headers, NewObject, ObjectRecord
+from gateway.metadata.records import Attributes, Checksum, Headers, NewObject, ObjectRecord
 from gateway.operations import access, checksums, upload
 from gateway.operations.content import open_content
 from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
 from gateway.operations.services import Services
 from gateway.operations.shapes import CopyObjectInput, CopyObjectOutput, CopyObjectResult, UploadPartCopyInput
+from gateway.operations.tags import header_tags
 from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.conditions import ReadConditions, WriteCondition, write_condition
 
@@ -50,6 +51,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
     """
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
+    new_tags = (header_tags(asked.tagging) or {}) if asked.tagging_directive == "REPLACE" else None
     for _ in range(_ATTEMPTS):
         source = await find_source(services, call, asked)
         if source.size_bytes > _MAX_COPY_BYTES:
@@ -64,7 +66,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
             _require_change(asked, source, headers)
             if asked.checksum_algorithm is None:
                 modified = await objects.replace_metadata(
-                    services.session, call.scope, asked.bucket, asked.key, source, headers, condition
+                    services.session, call.scope, asked.bucket, asked.key, source, headers, new_tags, condition
                 )
                 if modified is None:
                     continue
@@ -74,7 +76,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
         )
         try:
-            new = await _copied(services, call, asked, source, headers)
+            new = await _copied(services, call, asked, source, headers, new_tags)
         except FileNotFoundError:
             # The source was overwritten and its blob destroyed between reading the row and the bytes.
             continue
@@ -103,7 +105,12 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
 
 
 async def _copied(
-    services: Services, call: Call, asked: CopyObjectInput, source: ObjectRecord, headers: Headers
+    services: Services,
+    call: Call,
+    asked: CopyObjectInput,
+    source: ObjectRecord,
+    headers: Headers,
+    new_tags: Mapping[str, str] | None,
 ) -> NewObject:
     version = upload.new_version()
     new = NewObject(
@@ -116,6 +123,7 @@ async def _copied(
         etag=source.etag,
         content=source.content,
         checksum=source.checksum,
+        attributes=Attributes(tags=source.attributes.tags if new_tags is None else new_tags),
     )
     describe = upload.describe(call, asked.bucket, asked.key, version, headers)
     algorithm = asked.checksum_algorithm

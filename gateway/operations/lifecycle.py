@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.context import Call
 from gateway.errors import StorageError
-from gateway.metadata import configurations, lifecycle, lifecycle_rules
+from gateway.metadata import configurations, lifecycle_rules
 from gateway.metadata.configurations import Kind
 from gateway.operations import access
 from gateway.operations.services import Services
@@ -31,11 +31,10 @@ from gateway.operations.shapes import (
     PutBucketLifecycleConfigurationOutput,
     Tag,
 )
+from gateway.operations.tags import object_tags
 
 _MAX_ID_LENGTH: Final = 255
 _MAX_NEWER_VERSIONS: Final = 100
-_MAX_TAG_KEY_LENGTH: Final = 128
-_MAX_TAG_VALUE_LENGTH: Final = 256
 _MINIMUM_SIZE: Final = "all_storage_classes_128K"
 
 
@@ -57,7 +56,6 @@ async def put_bucket_lifecycle(
         lifecycle_rules.read(document)
     except ValueError:
         raise StorageError("MalformedXML") from None
-    await access.require_bucket(services, call, asked.bucket)
     await configurations.put(services.session, call.scope, asked.bucket, Kind.LIFECYCLE, document)
     return PutBucketLifecycleConfigurationOutput(transition_default_minimum_object_size=minimum)
 
@@ -66,11 +64,9 @@ async def get_bucket_lifecycle(
     services: Services, call: Call, asked: GetBucketLifecycleConfigurationInput
 ) -> GetBucketLifecycleConfigurationOutput:
     """The rules as they were put."""
-    document, _ = await configurations.find(services.session, call.scope, asked.bucket, Kind.LIFECYCLE)
-    if document is None:
-        await access.require_bucket(services, call, asked.bucket)
-        await _require_no_hidden(services, call, asked.bucket)
-        raise StorageError("NoSuchLifecycleConfiguration", BucketName=asked.bucket)
+    document = await access.require_configuration(
+        services, call, asked.bucket, Kind.LIFECYCLE, "NoSuchLifecycleConfiguration"
+    )
     return GetBucketLifecycleConfigurationOutput(
         rules=tuple(_rule(entry) for entry in document["Rules"]),
         transition_default_minimum_object_size=document.get("TransitionDefaultMinimumObjectSize", _MINIMUM_SIZE),
@@ -80,17 +76,10 @@ async def get_bucket_lifecycle(
 async def delete_bucket_lifecycle(
     services: Services, call: Call, asked: DeleteBucketLifecycleInput
 ) -> DeleteBucketLifecycleOutput:
-    """Remove the rules; that there were none is no error."""
-    await access.require_bucket(services, call, asked.bucket)
+    """Remove the rules; there need not be any."""
     if not await configurations.delete(services.session, call.scope, asked.bucket, Kind.LIFECYCLE):
-        await _require_no_hidden(services, call, asked.bucket)
+        await access.require_bucket(services, call, asked.bucket)
     return DeleteBucketLifecycleOutput()
-
-
-async def _require_no_hidden(services: Services, call: Call, bucket: str) -> None:
-    """After nothing was found: there must be nothing, rather than something this caller may not see."""
-    if await lifecycle.is_configured(services.session, call.scope, bucket):
-        raise StorageError("AccessDenied")
 
 
 # --- what AWS refuses ----------------------------------------------------------------------------------------
@@ -136,12 +125,9 @@ def _check_filter(filters: LifecycleRuleFilter | None) -> tuple[bool, bool]:
     both = filters.and_ or LifecycleRuleAndOperator()
     if filters.and_ is not None and _count(both) < 2:
         raise StorageError("MalformedXML")
-    tags = ((filters.tag,) if filters.tag else ()) + both.tags
-    for tag in tags:
-        if not 1 <= len(tag.key) <= _MAX_TAG_KEY_LENGTH or len(tag.value) > _MAX_TAG_VALUE_LENGTH:
-            raise StorageError("InvalidRequest", "The tag you have provided is invalid")
     if len({tag.key for tag in both.tags}) < len(both.tags):
         raise StorageError("InvalidRequest", "Duplicate Tag Keys are not allowed.")
+    tags = object_tags(both.tags) | object_tags((filters.tag,) if filters.tag else ())
     has_sizes = False
     for part in (filters, both):
         larger, smaller = part.object_size_greater_than, part.object_size_less_than

@@ -153,17 +153,20 @@ def _max_keys(asked: int | None) -> int:
 
 
 def _contents(call: Call, entries: Sequence[ListedObject], *, with_owner: bool) -> tuple[S3Object, ...]:
+    # By position, in the order of S3Object's members: half the time of naming them.
     return tuple(
-        S3Object(
-            key=entry.name,
-            last_modified=entry.updated_at,
-            etag=entry.etag,
-            checksum_algorithm=(entry.checksum_algorithm,) if entry.checksum_algorithm else (),
-            checksum_type=entry.checksum_type,
-            size=entry.size_bytes,
-            storage_class=_STANDARD,
-            owner=owners.owner(call, entry.owner_id) if with_owner else None,
-        )
-        for entry in entries
-        if not entry.is_prefix
+        [
+            S3Object(
+                name,
+                updated_at,
+                etag,
+                (algorithm,) if algorithm else (),
+                kind,
+                size_bytes,
+                _STANDARD,
+                owners.owner(call, owner_id) if with_owner else None,
+            )
+            for name, is_prefix, _, _, updated_at, size_bytes, etag, owner_id, algorithm, kind in entries
+            if not is_prefix
+        ]
     )

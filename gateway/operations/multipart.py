@@ -18,7 +18,7 @@ from gateway.metadata.records import Checksum, Headers, NewObject, PartRecord, U
 from gateway.operations import access, checksums, owners, upload
 from gateway.operations.content import open_content
 from gateway.operations.copying import find_source
-from gateway.operations.objects import NO_WRITE_CONDITION, headers_from
+from gateway.operations.objects import NO_WRITE_CONDITION, attributes_from, headers_from
 from gateway.operations.services import Services
 from gateway.operations.shapes import (
     AbortMultipartUploadInput,
@@ -67,6 +67,7 @@ async def create_multipart_upload(
         backend=services.blobs.default.name,
         checksum_algorithm=asked.checksum_algorithm,
         checksum_type=kind,
+        attributes=attributes_from(asked),
     )
     return CreateMultipartUploadOutput(
         bucket=asked.bucket,
@@ -137,8 +138,7 @@ async def complete_multipart_upload(
 ) -> CompleteMultipartUploadOutput:
     """Make the object out of its parts; asked again, it says the same again
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html)."""
-    wanted = asked.multipart_upload.parts if asked.multipart_upload else ()
-    _require_order(wanted)
+    wanted = _in_order(asked.multipart_upload.parts if asked.multipart_upload else ())
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
     try:
         async with services.session.transaction(call.scope) as transaction:
@@ -280,7 +280,9 @@ def _part_checksum(
     return None, None
 
 
-def _require_order(wanted: Sequence[CompletedPart]) -> None:
+def _in_order(wanted: Sequence[CompletedPart]) -> Sequence[CompletedPart]:
+    """The parts a completion lists, each once: one listed again, because it was sent again, replaces what was said of
+    it before. Raises MalformedXML, InvalidArgument, InvalidPartOrder."""
     if not 1 <= len(wanted) <= MAX_PARTS:
         raise StorageError("MalformedXML")
     numbers = [part.part_number for part in wanted]
@@ -292,8 +294,9 @@ def _require_order(wanted: Sequence[CompletedPart]) -> None:
                 ArgumentName="PartNumber",
                 ArgumentValue=str(number),
             )
-    if any(later <= earlier for earlier, later in pairwise(numbers)):
+    if any(later < earlier for earlier, later in pairwise(numbers)):
         raise StorageError("InvalidPartOrder")
+    return tuple({part.part_number: part for part in wanted}.values())
 
 
 def _chosen(wanted: Sequence[CompletedPart], stored: Mapping[int, PartRecord]) -> list[PartRecord]:

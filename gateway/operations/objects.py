@@ -10,7 +10,15 @@ from gateway.blobs.protocol import BlobReader
 from gateway.context import Call, Scope
 from gateway.errors import StorageError
 from gateway.metadata import objects
-from gateway.metadata.records import Checksum, DeleteOutcome, Headers, NewObject, ObjectRecord
+from gateway.metadata.records import (
+    NO_ATTRIBUTES,
+    Attributes,
+    Checksum,
+    DeleteOutcome,
+    Headers,
+    NewObject,
+    ObjectRecord,
+)
 from gateway.metadata.session import Session
 from gateway.operations import access, checksums, upload
 from gateway.operations.content import open_content
@@ -34,6 +42,7 @@ from gateway.operations.shapes import (
     PutObjectOutput,
     S3Error,
 )
+from gateway.operations.tags import header_tags
 from gateway.telemetry.failpoints import failpoint_async
 from gateway.wire.conditions import NO_CONDITIONS, ReadConditions, WriteCondition, write_condition
 from gateway.wire.headers import stored_content_encoding
@@ -52,7 +61,7 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
     """Store an object (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html)."""
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
-    headers = headers_from(asked)
+    headers, attributes = headers_from(asked), attributes_from(asked)
     limit = services.limits.max_put_bytes
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
@@ -90,6 +99,7 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         blob_id=received.blob_id,
         content=received.content,
         checksum=checksum,
+        attributes=attributes,
     )
     async with upload.discard_on_refusal(
         services, received.backend, *((received.blob_id,) if received.blob_id else ())
@@ -170,7 +180,7 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
         if_match_size="x-amz-if-match-size",
         if_match_last_modified_time="x-amz-if-match-last-modified-time",
     )
-    condition = write_condition(asked.if_match, None, any_match=True) or NO_WRITE_CONDITION
+    condition = write_condition(asked.if_match, None) or NO_WRITE_CONDITION
     await failpoint_async("del.before_commit")
     await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
     await failpoint_async("del.after_commit")
@@ -230,6 +240,11 @@ def headers_from(asked: Any) -> Headers:
         storage_class=asked.storage_class if asked.storage_class != _STANDARD else None,
         user_metadata=asked.metadata,
     )
+
+
+def attributes_from(asked: Any) -> Attributes:
+    """What an input record that writes an object says besides its headers. Raises InvalidArgument, InvalidTag."""
+    return Attributes(tags=header_tags(asked.tagging)) if asked.tagging is not None else NO_ATTRIBUTES
 
 
 def require_source_conditions(conditions: ReadConditions, record: ObjectRecord) -> None:
@@ -303,6 +318,7 @@ def _facts(record: ObjectRecord, asked: GetObjectInput | HeadObjectInput, *, who
         "website_redirect_location": headers.website_redirect_location,
         "metadata": headers.user_metadata,
         "storage_class": headers.storage_class,
+        "tag_count": len(record.attributes.tags) if record.attributes.tags else None,
     }
     # A checksum of all bytes must not go with some of them: clients compare it with what they got.
     if asked.checksum_mode == "ENABLED" and record.checksum is not None:

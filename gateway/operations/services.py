@@ -1,9 +1,10 @@
 """What operations work with: the tenant's database, its stores of bytes, and the limits. Built once by ``app.py``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.blobs.locator import BlobStores
 from gateway.metadata.session import Session
+from gateway.operations.cors_rules import CorsRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,4 @@ class Services:
     session: Session
     blobs: BlobStores
     limits: Limits
+    cors_rules: CorsRules = field(default_factory=CorsRules)

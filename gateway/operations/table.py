@@ -6,7 +6,18 @@ inside a policy; names that Supabase has are Supabase's, because policies writte
 
 from typing import Final
 
-from gateway.operations import buckets, configuration, copying, lifecycle, listing, multipart, objects, uploads_listing
+from gateway.operations import (
+    buckets,
+    configuration,
+    copying,
+    cors,
+    lifecycle,
+    listing,
+    multipart,
+    objects,
+    tagging,
+    uploads_listing,
+)
 from gateway.operations.operation import Handler, Operation
 from gateway.operations.shapes import INPUTS, OUTPUTS
 
@@ -46,6 +57,17 @@ OPERATIONS: Final = (
     _operation("PutBucketLifecycleConfiguration", "storage.s3.bucket.put_lifecycle", lifecycle.put_bucket_lifecycle),
     _operation("GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", lifecycle.get_bucket_lifecycle),
     _operation("DeleteBucketLifecycle", "storage.s3.bucket.delete_lifecycle", lifecycle.delete_bucket_lifecycle),
+    # tags
+    _operation("GetObjectTagging", "storage.s3.object.get_tagging", tagging.get_object_tagging),
+    _operation("PutObjectTagging", "storage.s3.object.put_tagging", tagging.put_object_tagging),
+    _operation("DeleteObjectTagging", "storage.s3.object.delete_tagging", tagging.delete_object_tagging),
+    _operation("GetBucketTagging", "storage.s3.bucket.get_tagging", tagging.get_bucket_tagging),
+    _operation("PutBucketTagging", "storage.s3.bucket.put_tagging", tagging.put_bucket_tagging),
+    _operation("DeleteBucketTagging", "storage.s3.bucket.delete_tagging", tagging.delete_bucket_tagging),
+    # cross-origin rules
+    _operation("GetBucketCors", "storage.s3.bucket.get_cors", cors.get_bucket_cors),
+    _operation("PutBucketCors", "storage.s3.bucket.put_cors", cors.put_bucket_cors),
+    _operation("DeleteBucketCors", "storage.s3.bucket.delete_cors", cors.delete_bucket_cors),
     # sub-resources nobody has configured
     _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
     _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
@@ -62,8 +84,6 @@ OPERATIONS: Final = (
     ),
     _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", configuration.get_bucket_policy),
     _operation("GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", configuration.get_bucket_policy_status),
-    _operation("GetBucketTagging", "storage.s3.bucket.get_tagging", configuration.get_bucket_tagging),
-    _operation("GetObjectTagging", "storage.s3.object.get_tagging", configuration.get_object_tagging),
     _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", configuration.get_bucket_encryption),
     _operation(
         "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", configuration.get_object_lock_configuration
@@ -77,6 +97,5 @@ OPERATIONS: Final = (
     ),
     _operation("GetBucketReplication", "storage.s3.bucket.get_replication", configuration.get_bucket_replication),
     _operation("GetBucketWebsite", "storage.s3.bucket.get_website", configuration.get_bucket_website),
-    _operation("GetBucketCors", "storage.s3.bucket.get_cors", configuration.get_bucket_cors),
     _operation("GetPublicAccessBlock", "storage.s3.bucket.get_public_access", configuration.get_public_access_block),
 )

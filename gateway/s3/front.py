@@ -17,6 +17,7 @@ from gateway.config import Settings
 from gateway.context import AuthMethod, BucketAddress, Call, ObjectAddress, Principal, Tenant
 from gateway.errors import StorageError
 from gateway.operations.operation import Operation
+from gateway.s3 import cors
 from gateway.s3 import model as s3_model
 from gateway.s3.codec import Fields, OperationCodec, compile_codecs, effective_headers
 from gateway.s3.errors import render_error
@@ -110,6 +111,8 @@ class S3Front:
             return
         except Exception as error:
             response = self._refusal(error, scope, request_id, log)
+        if log.bucket is not None and cors.names_origin(scope["headers"]):
+            response = await self._shared(response, scope, log.bucket)
         try:
             log.bytes_out = await self._send(response, scope, send, request_id)
         except ResponseBroken:
@@ -130,6 +133,8 @@ class S3Front:
         headers = effective_headers(request)
         model = self._router.match(request.method, address, request.query, headers)
         log.operation = model.name
+        if request.method == "OPTIONS":
+            return await cors.preflight(self._services, address, headers)
 
         identity = await self._identify(request)
         log.access_key_id = identity.principal.access_key_id
@@ -193,6 +198,20 @@ class S3Front:
         log.error_code = error.code.name
         resource = scope["raw_path"].decode("latin-1")
         return render_error(error, resource=resource, request_id=request_id, host_id=self._host_id)
+
+    async def _shared(self, response: Response, scope: Scope, bucket: str) -> Response:
+        """The answer with what the page of another site must be told to read it."""
+        if scope["method"] == "OPTIONS":
+            return response
+        try:
+            allowed = await cors.answer_headers(self._services, bucket, scope["method"], scope["headers"])
+        except StorageError:
+            return response
+        except BaseException:
+            if not isinstance(response.body, bytes):
+                await response.body.close()
+            raise
+        return replace(response, headers=(*response.headers, *allowed)) if allowed else response
 
     async def _send(self, response: Response, scope: Scope, send: Send, request_id: str) -> int:
         request_field = (b"x-amz-request-id", request_id.encode("ascii"))

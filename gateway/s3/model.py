@@ -155,6 +155,8 @@ MAX_ITEMS: Final[Mapping[str, int]] = {
 MAX_DOCUMENT_BYTES: Final[Mapping[str, int]] = {
     "CompleteMultipartUpload": 2 * MEBIBYTE,
     "DeleteObjects": 2 * MEBIBYTE,
+    # API_PutBucketCors
+    "PutBucketCors": 64 * KIBIBYTE,
     "PutBucketLifecycleConfiguration": 2 * MEBIBYTE,
 }
 

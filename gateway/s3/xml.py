@@ -279,20 +279,22 @@ class _Writers:
         write_items = self._column(item)
         start, end = ("", "") if shape.flattened else (f"<{name}>", f"</{name}>")
 
-        def write_list(items: Any) -> str:
-            column = write_items(items) if items else None
-            if column is None:
-                return f"{start}{end}"
-            opened, texts, closed = column
-            return f"{start}{opened}{f'{closed}{opened}'.join(texts)}{closed}{end}"
-
         def write(lists: Sequence[Any]) -> Column | None:
-            if shape.flattened and not any(lists):
+            if lists.count(None) == len(lists) or (shape.flattened and not any(lists)):
                 return None
+            # The items of all lists at once: one list a row, each with one item, is the usual case.
+            column = write_items([item for items in lists if items for item in items])
+            opened, texts, closed = column or ("", (), "")
+            remaining = iter(texts)
             return (
-                None
-                if all(items is None for items in lists)
-                else ("", ["" if items is None else write_list(items) for items in lists], "")
+                "",
+                [
+                    ""
+                    if items is None
+                    else start + "".join([f"{opened}{next(remaining)}{closed}" for _ in items]) + end
+                    for items in lists
+                ],
+                "",
             )
 
         return write

@@ -11,6 +11,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -68,10 +69,9 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         if pretty
         else structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     )
-    handler = logging.StreamHandler(target)
-    formatter = structlog.stdlib.ProcessorFormatter if pretty else _JsonLines
+    handler = logging.StreamHandler(target) if pretty else _JsonLines(target)
     handler.setFormatter(
-        formatter(
+        structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, escape, renderer],
         )
@@ -99,33 +99,36 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
 def log_facts(logger: logging.Logger, event: str, facts: dict[str, Any]) -> None:
     """Write one line at level ``info``: ``facts`` are texts, numbers and None, under names that are no secrets.
 
-    For lines that every request writes: it takes a tenth of the time of structlog's way, to the same end.
+    For lines that every request writes: without a LogRecord and the processors it takes a fraction of the time of
+    structlog's way, to the same end.
     """
     if not logger.isEnabledFor(logging.INFO):
         return
-    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    added = {"event": event, "level": "info", "logger": logger.name, "timestamp": now}
-    record = logging.LogRecord(logger.name, logging.INFO, "", 0, {**facts, **added}, None, None)
-    record._logger, record._name = None, "info"  # what ProcessorFormatter looks for on structlog's own records
-    record.added = added
-    logger.handle(record)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _JsonLines):
+            handler.write(logger.name, event, facts)
+            return
+    structlog.get_logger(logger.name).info(event, **facts)
 
 
-class _JsonLines(structlog.stdlib.ProcessorFormatter):
-    """Renders the lines of :func:`log_facts` straight to JSON, and all others through the processors."""
+class _JsonLines(logging.StreamHandler[TextIO]):
+    """Writes the lines of :func:`log_facts` straight as JSON, and all others through the processors."""
 
-    _encode = staticmethod(json.JSONEncoder(ensure_ascii=False, default=str).encode)
+    _encode = staticmethod(json.JSONEncoder(ensure_ascii=False, default=str, check_circular=False).encode)
 
-    def format(self, record: logging.LogRecord) -> str:
-        added = getattr(record, "added", None)
-        if added is None or not isinstance(record.msg, dict):
-            return super().format(record)
-        # What log_facts added needs no cleaning; its colons would make every timestamp look like a secret.
-        facts = {
-            name: clean_text(value) if isinstance(value, str) and name not in added else value
-            for name, value in record.msg.items()
-        }
-        return self._encode(facts)
+    def write(self, logger_name: str, event: str, facts: Mapping[str, Any]) -> None:
+        """One line. A stream that cannot be written to costs the line, never the request."""
+        now = datetime.now(UTC).isoformat()
+        # What is added here needs no cleaning; its colons would make every timestamp look like a secret.
+        line = {name: clean_text(value) if isinstance(value, str) else value for name, value in facts.items()}
+        line |= {"event": event, "level": "info", "logger": logger_name, "timestamp": f"{now[:-6]}Z"}
+        text = f"{self._encode(line)}{self.terminator}"
+        with self.lock or nullcontext():
+            try:
+                self.stream.write(text)
+                self.stream.flush()
+            except (OSError, ValueError):
+                return
 
 
 def clean_text(text: str) -> str:

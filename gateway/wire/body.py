@@ -191,7 +191,7 @@ class BodyStream:
         """Compare what arrived with everything that was announced. ``digests`` are of the decoded content and hold at
         least ``required_digests``; ``size_bytes`` is what the caller stored.
 
-        Raises StorageError: IncompleteBody, XAmzContentSHA256Mismatch, BadDigest, InvalidRequest (malformed trailer).
+        Raises StorageError: IncompleteBody, XAmzContentSHA256Mismatch, BadDigest, MalformedTrailerError.
         Raises RuntimeError when the body was not read to its end.
         """
         if not self._ended:
@@ -269,8 +269,9 @@ def open_body(
     ``max_bytes`` bounds the decoded content. ``length_required`` refuses a request that announces no body at all; a
     plain chunked one may be of any length.
 
-    Raises StorageError: MissingContentLength, EntityTooLarge, InvalidDigest (Content-MD5), InvalidRequest (checksum
-    headers), InvalidArgument (x-amz-decoded-content-length), and what the payload's decoder refuses.
+    Raises StorageError: MissingContentLength, EntityTooLarge, InvalidDigest (Content-MD5), BadDigest (a checksum that
+    no content has), InvalidRequest (checksum headers), InvalidArgument (x-amz-decoded-content-length), and what the
+    payload's decoder refuses.
     """
     if length_required and request.content_length is None and not request.is_chunked:
         raise StorageError("MissingContentLength")
@@ -363,7 +364,7 @@ def _checksum_value(algorithm: str, text: str) -> bytes:
     except (binascii.Error, UnicodeEncodeError):
         value = b""
     if len(value) != CHECKSUM_ALGORITHMS[algorithm]:
-        raise StorageError("InvalidRequest", f"Value for {_CHECKSUM_PREFIX}{algorithm} header is invalid.")
+        raise StorageError("BadDigest", f"Value for {_CHECKSUM_PREFIX}{algorithm} header is invalid.")
     return value
 
 

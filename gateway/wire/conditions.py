@@ -59,8 +59,7 @@ NO_CONDITIONS: Final = ReadConditions()
 
 @dataclass(frozen=True, slots=True)
 class WriteCondition:
-    """What must hold at the moment of the commit. ``if_match`` is an entity tag without quotes or ``*``;
-    ``if_none_match`` is ``*`` or None."""
+    """What must hold at the moment of the commit: entity tags without quotes, or ``*``."""
 
     if_match: str | None = None
     if_none_match: str | None = None
@@ -69,7 +68,7 @@ class WriteCondition:
         """``current_etag`` is None when the key has no object. Raises StorageError: PreconditionFailed, or NoSuchKey
         when If-Match names an object that is not there
         (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html)."""
-        if self.if_none_match is not None and current_etag is not None:
+        if current_etag is not None and self.if_none_match in (ANY, current_etag.strip('"')):
             raise StorageError("PreconditionFailed", Condition="If-None-Match")
         if self.if_match is not None:
             if current_etag is None:
@@ -99,24 +98,22 @@ def read_conditions(
     )
 
 
-def parse_write_condition(request: RawRequest, *, any_match: bool = False) -> WriteCondition | None:
-    """If-Match and If-None-Match of a write, None when there is neither. ``any_match`` allows ``If-Match: *``, which
-    S3 knows only for deletes. Raises StorageError(NotImplemented) for other forms, as AWS answers them."""
-    return write_condition(request.header(b"if-match"), request.header(b"if-none-match"), any_match=any_match)
+def parse_write_condition(request: RawRequest) -> WriteCondition | None:
+    """If-Match or If-None-Match of a write, None when there is neither.
+
+    AWS's form is one entity tag in If-Match and ``*`` in If-None-Match; here, as in Ceph, either field takes either.
+    Raises StorageError(NotImplemented), as AWS answers it, for several tags, weak ones, and both fields together.
+    """
+    return write_condition(request.header(b"if-match"), request.header(b"if-none-match"))
 
 
-def write_condition(
-    if_match: str | None, if_none_match: str | None, *, any_match: bool = False
-) -> WriteCondition | None:
+def write_condition(if_match: str | None, if_none_match: str | None) -> WriteCondition | None:
     """:func:`parse_write_condition` out of header values already taken apart by a codec."""
     if if_match is None and if_none_match is None:
         return None
-    if if_none_match is not None and (if_none_match.strip() != ANY or if_match is not None):
+    if if_match is not None and if_none_match is not None:
         raise _unsupported("If-None-Match")
-    tag = if_match.strip() if if_match is not None else None
-    if tag is not None and (tag.startswith("W/") or "," in tag or not tag.strip('"') or (tag == ANY and not any_match)):
-        raise _unsupported("If-Match")
-    return WriteCondition(tag.strip('"') if tag is not None else None, ANY if if_none_match is not None else None)
+    return WriteCondition(_one_tag("If-Match", if_match), _one_tag("If-None-Match", if_none_match))
 
 
 def parse_http_date(value: str | None) -> datetime | None:
@@ -148,6 +145,13 @@ def _matches(field: str, etag: str, *, weak: bool) -> bool:
         if tag.strip('"') == wanted:
             return True
     return False
+
+
+def _one_tag(header: str, value: str | None) -> str | None:
+    tag = value.strip() if value is not None else None
+    if tag is not None and (tag.startswith("W/") or "," in tag or not tag.strip('"')):
+        raise _unsupported(header)
+    return tag.strip('"') if tag is not None else None
 
 
 def _unsupported(header: str) -> StorageError:

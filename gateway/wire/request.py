@@ -64,8 +64,9 @@ class RawRequest:
         """Read an ASGI ``http`` scope.
 
         Raises StorageError: MethodNotAllowed, InvalidURI, InvalidHost, InvalidRequest (ambiguous framing, repeated
-        single-value fields), RequestHeaderSectionTooLarge, ExpectationFailed. The length of the security token counts
-        against its own limit, because session tokens are JWTs.
+        single-value fields), RequestHeaderSectionTooLarge. The length of the security token counts against its own
+        limit, because session tokens are JWTs. An expectation other than 100-continue is ignored, as AWS does
+        (RFC 9110 §10.1.1 allows 417, asks for nothing).
         """
         method = scope["method"]
         if method not in _METHODS:
@@ -79,8 +80,6 @@ class RawRequest:
         if _TARGET.fullmatch(raw_path) is None or _TARGET.fullmatch(raw_query) is None:
             raise StorageError("InvalidURI")
         content_length, is_chunked = _framing(unique)
-        if (expect := unique.get(b"expect")) is not None and expect.lower() != b"100-continue":
-            raise StorageError("ExpectationFailed")
         client = scope.get("client")
         return cls(
             method,

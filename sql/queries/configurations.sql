@@ -11,6 +11,4 @@ VALUES (%(bucket)s::text, %(kind)s::text, %(document)s::jsonb)
 ON CONFLICT (bucket_id, kind) DO UPDATE SET document = excluded.document, updated_at = clock_timestamp();
 
 -- name: delete_configuration
-DELETE FROM storage.bucket_configurations AS c
-WHERE c.bucket_id = %(bucket)s::text AND c.kind = %(kind)s::text
-RETURNING c.kind;
+SELECT rowlock.delete_configuration(%(bucket)s::text, %(kind)s::text);

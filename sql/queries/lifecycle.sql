@@ -6,11 +6,6 @@ FROM rowlock.lifecycles AS l
 JOIN storage.bucket_configurations AS c ON c.bucket_id = l.bucket_id AND c.kind = 'lifecycle'
 WHERE l.bucket_id = %(bucket)s::text;
 
--- name: revision_of_bucket
--- lane: quick
-SELECT r.revision FROM rowlock.lifecycle_revisions AS r
-WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0);
-
 -- name: now
 -- lane: quick
 -- The database's clock is the one that dated the objects.

@@ -5,7 +5,7 @@ SELECT rowlock.create_multipart_upload(
     %(attributes)s::jsonb)
 FROM rowlock.probe_put_object(
     %(bucket)s::text, %(key)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
-    NULL, NULL, false) AS probed;
+    NULL, NULL, NULL) AS probed;
 
 -- name: probe_part
 SELECT probed.backend, probed.version, probed.checksum_algorithm, probed.checksum_type

@@ -27,18 +27,21 @@ FROM rowlock.put_object(
     %(epoch)s::integer, %(backend)s::text, %(blob_id)s::text, %(content)s::bytea, %(size_bytes)s::bigint, %(etag)s::text,
     %(part_sizes)s::bigint[], %(part_blobs)s::text[], %(part_checksums)s::text[],
     %(checksum_algorithm)s::text, %(checksum_type)s::text, %(checksum_value)s::text, %(attributes)s::jsonb,
-    %(if_match)s::text, %(if_none_match)s::boolean) AS put;
+    %(if_match)s::text, %(if_none_match)s::text) AS put;
 
 -- name: probe_put_object
 SELECT rowlock.probe_put_object(
     %(bucket)s::text, %(key)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
-    %(size_bytes)s::bigint, %(if_match)s::text, %(if_none_match)s::boolean);
+    %(size_bytes)s::bigint, %(if_match)s::text, %(if_none_match)s::text);
 
 -- name: replace_metadata
 SELECT replaced.last_modified
 FROM rowlock.replace_metadata(
     %(bucket)s::text, %(key)s::text, %(source_version)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
-    %(if_match)s::text, %(if_none_match)s::boolean) AS replaced;
+    %(tags)s::jsonb, %(keep_tags)s::boolean, %(if_match)s::text, %(if_none_match)s::text) AS replaced;
+
+-- name: replace_tags
+SELECT rowlock.replace_tags(%(id)s::uuid, %(version)s::text, %(tags)s::jsonb);
 
 -- name: is_current_version
 SELECT rowlock.is_current_version(%(bucket)s::text, %(key)s::text, %(version)s::text);

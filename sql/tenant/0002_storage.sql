@@ -164,7 +164,8 @@ CREATE OR REPLACE FUNCTION storage.get_size_by_bucket() RETURNS TABLE (size bigi
 LANGUAGE sql STABLE SET search_path = '' AS
 $$ SELECT sum(o.size_bytes)::bigint, o.bucket_id FROM storage.objects AS o GROUP BY o.bucket_id $$;
 
--- The time of the last change is the object's Last-Modified; archiving a version is no change of it.
+-- The time of the last change is the object's Last-Modified; archiving a version is no change of it, nor are its tags,
+-- its ACL and its lock.
 CREATE OR REPLACE FUNCTION storage.update_updated_at_column() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
 $$
@@ -174,7 +175,11 @@ BEGIN
 END
 $$;
 CREATE OR REPLACE TRIGGER update_objects_updated_at BEFORE UPDATE ON storage.objects FOR EACH ROW
-    WHEN (OLD.archived_at IS NOT DISTINCT FROM NEW.archived_at)
+    WHEN (OLD.archived_at IS NOT DISTINCT FROM NEW.archived_at
+        AND ((OLD.tags, OLD.acl, OLD.lock_mode, OLD.lock_until, OLD.legal_hold)
+                IS NOT DISTINCT FROM (NEW.tags, NEW.acl, NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
+            OR (OLD.version, OLD.metadata, OLD.user_metadata)
+                IS DISTINCT FROM (NEW.version, NEW.metadata, NEW.user_metadata)))
     EXECUTE FUNCTION storage.update_updated_at_column();
 CREATE OR REPLACE TRIGGER update_buckets_updated_at BEFORE UPDATE ON storage.buckets FOR EACH ROW
     EXECUTE FUNCTION storage.update_updated_at_column();

@@ -14,20 +14,21 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
     PERFORM rowlock.require_gateway();
-    SELECT b.file_size_limit, b.allowed_mime_types INTO file_size_limit, allowed_mime_types
-    FROM storage.buckets AS b WHERE b.id = p_bucket;
+    SELECT b.file_size_limit, b.allowed_mime_types, o.id, o.etag, o.version
+    INTO file_size_limit, allowed_mime_types, object_id, etag, version
+    FROM storage.buckets AS b
+    LEFT JOIN storage.objects AS o ON o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
+        AND o.archived_at IS NULL AND NOT o.is_delete_marker
+    WHERE b.id = p_bucket;
     IF NOT FOUND THEN
         RAISE SQLSTATE 'RL001';
     END IF;
-    SELECT o.id, o.etag, o.version INTO object_id, etag, version
-    FROM storage.objects AS o
-    WHERE o.bucket_id = p_bucket AND o.name = p_name COLLATE "C" AND o.archived_at IS NULL AND NOT o.is_delete_marker;
 END
 $$;
 
--- RFC 9110 §13.1 as S3 applies it to writes: If-Match on a missing key is NoSuchKey.
+-- RFC 9110 §13.1 as S3 applies it to writes: If-Match on a missing key is NoSuchKey. Entity tags are without quotes.
 CREATE FUNCTION rowlock.require_condition(
-    p_exists boolean, p_etag text, p_if_match text, p_if_none_match boolean) RETURNS void
+    p_exists boolean, p_etag text, p_if_match text, p_if_none_match text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
 $$
 BEGIN
@@ -38,7 +39,7 @@ BEGIN
             RAISE SQLSTATE 'RL003' USING DETAIL = 'If-Match';
         END IF;
     END IF;
-    IF p_if_none_match AND p_exists THEN
+    IF p_exists AND p_if_none_match IN ('*', p_etag) THEN
         RAISE SQLSTATE 'RL003' USING DETAIL = 'If-None-Match';
     END IF;
 END
@@ -119,7 +120,7 @@ CREATE FUNCTION rowlock.put_object(
     p_epoch integer, p_backend text, p_blob_id text, p_content bytea, p_size bigint, p_etag text,
     p_part_sizes bigint[], p_part_blobs text[], p_part_checksums text[],
     p_checksum_algorithm text, p_checksum_type text, p_checksum_value text, p_attributes jsonb,
-    p_if_match text, p_if_none_match boolean)
+    p_if_match text, p_if_none_match text)
 RETURNS TABLE (object_id uuid, last_modified timestamptz)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
@@ -141,8 +142,13 @@ BEGIN
     -- A row may come or go by plain SQL, which takes no lock of ours; look again, but not for ever.
     FOR attempt IN 1..5 LOOP
         facts := rowlock.write_facts(p_bucket, p_name);
-        PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
-        PERFORM rowlock.require_limits(p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
+        IF p_if_match IS NOT NULL OR p_if_none_match IS NOT NULL THEN
+            PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
+        END IF;
+        IF facts.file_size_limit IS NOT NULL OR facts.allowed_mime_types IS NOT NULL THEN
+            PERFORM rowlock.require_limits(
+                p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
+        END IF;
         moment := clock_timestamp();
         IF facts.object_id IS NOT NULL THEN
             UPDATE storage.objects AS o SET
@@ -169,27 +175,28 @@ BEGIN
                 RAISE insufficient_privilege USING MESSAGE = 'no policy lets this role replace the object';
             END IF;
         ELSE
-            BEGIN
-                INSERT INTO storage.objects (
-                    bucket_id, name, version, owner, owner_id, metadata, user_metadata, created_at, updated_at,
-                    backend, blob_id, content, size_bytes, etag, part_sizes, part_blobs, part_checksums,
-                    checksum_algorithm, checksum_type, checksum_value,
-                    tags, acl, lock_mode, lock_until, legal_hold, encryption)
-                VALUES (
-                    p_bucket, p_name, p_version, rowlock.subject_uuid(p_owner_id), p_owner_id, p_metadata,
-                    p_user_metadata, moment, moment,
-                    p_backend, p_blob_id, p_content, p_size, p_etag, p_part_sizes, p_part_blobs, p_part_checksums,
-                    p_checksum_algorithm, p_checksum_type, p_checksum_value,
-                    p_attributes -> 'tags', p_attributes -> 'acl', p_attributes ->> 'lock_mode',
-                    (p_attributes ->> 'lock_until')::timestamptz, (p_attributes ->> 'legal_hold')::boolean,
-                    p_attributes -> 'encryption');
+            -- Without a conflict target: naming one would ask for the SELECT policies too, which a role that may
+            -- only insert does not pass.
+            INSERT INTO storage.objects (
+                bucket_id, name, version, owner, owner_id, metadata, user_metadata, created_at, updated_at,
+                backend, blob_id, content, size_bytes, etag, part_sizes, part_blobs, part_checksums,
+                checksum_algorithm, checksum_type, checksum_value,
+                tags, acl, lock_mode, lock_until, legal_hold, encryption)
+            VALUES (
+                p_bucket, p_name, p_version, rowlock.subject_uuid(p_owner_id), p_owner_id, p_metadata,
+                p_user_metadata, moment, moment,
+                p_backend, p_blob_id, p_content, p_size, p_etag, p_part_sizes, p_part_blobs, p_part_checksums,
+                p_checksum_algorithm, p_checksum_type, p_checksum_value,
+                p_attributes -> 'tags', p_attributes -> 'acl', p_attributes ->> 'lock_mode',
+                (p_attributes ->> 'lock_until')::timestamptz, (p_attributes ->> 'legal_hold')::boolean,
+                p_attributes -> 'encryption')
+            ON CONFLICT DO NOTHING;
+            IF FOUND THEN
                 object_id := NULL;
                 last_modified := moment;
                 RETURN NEXT;
                 RETURN;
-            EXCEPTION WHEN unique_violation THEN
-                NULL;
-            END;
+            END IF;
         END IF;
     END LOOP;
     RAISE SQLSTATE 'RL008';
@@ -200,7 +207,7 @@ $$;
 -- The statement runs for real, as the caller, and is rolled back. A role free of policies skips it.
 CREATE FUNCTION rowlock.probe_put_object(
     p_bucket text, p_name text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb, p_size bigint,
-    p_if_match text, p_if_none_match boolean) RETURNS void
+    p_if_match text, p_if_none_match text) RETURNS void
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
@@ -238,7 +245,7 @@ $$;
 -- Replaces what describes an object and leaves its bytes alone (CopyObject onto itself).
 CREATE FUNCTION rowlock.replace_metadata(
     p_bucket text, p_name text, p_source_version text, p_metadata jsonb, p_user_metadata jsonb,
-    p_if_match text, p_if_none_match boolean)
+    p_tags jsonb, p_keep_tags boolean, p_if_match text, p_if_none_match text)
 RETURNS TABLE (object_id uuid, last_modified timestamptz)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
@@ -248,7 +255,9 @@ BEGIN
     PERFORM rowlock.lock_key(p_bucket, p_name);
     facts := rowlock.write_facts(p_bucket, p_name);
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
-    UPDATE storage.objects AS o SET metadata = p_metadata, user_metadata = p_user_metadata
+    UPDATE storage.objects AS o SET
+        metadata = p_metadata, user_metadata = p_user_metadata, updated_at = clock_timestamp(),
+        tags = CASE WHEN p_keep_tags THEN o.tags ELSE p_tags END
     WHERE o.id = facts.object_id AND o.version = p_source_version
         AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
     RETURNING o.id, o.updated_at INTO object_id, last_modified;
@@ -283,7 +292,7 @@ DECLARE
 BEGIN
     FOR attempt IN 1..5 LOOP
         facts := rowlock.write_facts(p_bucket, p_name);
-        PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, false);
+        PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, NULL);
         IF facts.object_id IS NULL THEN
             RETURN 'absent';
         END IF;

@@ -28,7 +28,8 @@ BEGIN
         found_prefix := false;
         seen := 0;
         FOR entry IN
-            SELECT o.name, o.version, o.is_versioned, o.updated_at, o.size_bytes, o.etag, o.owner_id,
+            SELECT o.name, o.version, o.is_versioned, o.updated_at, coalesce(o.size_bytes, 0) AS size_bytes,
+                coalesce(o.etag, '') AS etag, o.owner_id,
                 o.checksum_algorithm, o.checksum_type
             FROM storage.objects AS o
             WHERE o.bucket_id = p_bucket AND o.name >= bound COLLATE "C" AND o.name < p_upper COLLATE "C"
@@ -42,7 +43,7 @@ BEGIN
                 name := left(entry.name, p_prefix_length + cut + length(p_delimiter) - 1);
                 bound := left(entry.name, p_prefix_length + cut - 1) || p_seek;
                 is_prefix := true;
-                version := NULL; is_versioned := NULL; updated_at := NULL; size_bytes := NULL; etag := NULL;
+                version := NULL; is_versioned := false; updated_at := NULL; size_bytes := 0; etag := '';
                 owner_id := NULL; checksum_algorithm := NULL; checksum_type := NULL;
                 left_over := left_over - 1;
                 RETURN NEXT;
@@ -79,7 +80,8 @@ SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET en
 $$
 BEGIN
     RETURN QUERY
-        SELECT o.name, false, o.version, o.is_versioned, o.updated_at, o.size_bytes, o.etag, o.owner_id,
+        SELECT o.name, false, o.version, o.is_versioned, o.updated_at, coalesce(o.size_bytes, 0), coalesce(o.etag, ''),
+            o.owner_id,
             o.checksum_algorithm, o.checksum_type
         FROM storage.objects AS o
         WHERE o.bucket_id = p_bucket AND o.name >= p_lower COLLATE "C" AND o.name < p_upper COLLATE "C"

@@ -52,7 +52,7 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT upload FROM rowlock.open_upload(p_upload_id, p_bucket, p_key);
     PERFORM rowlock.probe_put_object(
-        p_bucket, p_key, upload.owner_id, upload.metadata, upload.user_metadata, p_size, NULL, false);
+        p_bucket, p_key, upload.owner_id, upload.metadata, upload.user_metadata, p_size, NULL, NULL);
     RETURN QUERY SELECT upload.backend, upload.version, upload.checksum_algorithm, upload.checksum_type;
 END
 $$;

@@ -162,8 +162,14 @@ class TestCurrentVersions:
             ),
             ({"Filter": {"ObjectSizeGreaterThan": 10}}, ["a/1", "a/2", "tagged", "twice"]),
             ({"Filter": {"ObjectSizeLessThan": 1000}}, ["big"]),
-            ({"Filter": {"And": {"ObjectSizeGreaterThan": 10, "ObjectSizeLessThan": 1000}}}, ["a/1", "a/2", "big", "tagged", "twice"]),
-            ({"Filter": {"And": {"Prefix": "t", "Tags": [{"Key": "l", "Value": "m"}]}}}, ["a/1", "a/2", "big", "tagged"]),
+            (
+                {"Filter": {"And": {"ObjectSizeGreaterThan": 10, "ObjectSizeLessThan": 1000}}},
+                ["a/1", "a/2", "big", "tagged", "twice"],
+            ),
+            (
+                {"Filter": {"And": {"Prefix": "t", "Tags": [{"Key": "l", "Value": "m"}]}}},
+                ["a/1", "a/2", "big", "tagged"],
+            ),
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("versioning", ["DISABLED", "ENABLED", "SUSPENDED"])
@@ -244,8 +250,8 @@ class TestHeldObjects:
         rows.put("held", archived=LONG_AGO - DAY, versioned=True)
         await rules(session, {"Filter": {}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}})
         assert await engine.run() == Done(noncurrent=1)
-        assert rows.run("SELECT lock_until IS NOT NULL OR legal_hold FROM storage.objects WHERE archived_at IS NOT NULL") \
-            == [(True,)]  # fmt: skip
+        held = "SELECT lock_until IS NOT NULL OR legal_hold FROM storage.objects WHERE archived_at IS NOT NULL"
+        assert rows.run(held) == [(True,)]
 
     async def test_held_object_of_an_unversioned_bucket(
         self, session: Session, engine: LifecycleEngine, rows: Rows
@@ -535,9 +541,6 @@ class TestInterruption:
 
 
 class TestRevisions:
-    async def test_bucket_without_rules_has_none(self, session: Session) -> None:
-        assert not await lifecycle.is_configured(session, SERVICE, "b")
-
     async def test_revision_changes_with_the_rules_and_goes_with_them(self, session: Session, rows: Rows) -> None:
         memory = lifecycle.RuleMemory()
         revisions = []

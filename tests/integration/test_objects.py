@@ -7,7 +7,8 @@ import pytest
 
 from gateway.blobs.protocol import new_blob_id
 from gateway.errors import StorageError
-from gateway.metadata import buckets, engine, keyspace, multipart, objects
+from gateway.metadata import buckets, configurations, engine, keyspace, multipart, objects
+from gateway.metadata.configurations import Kind
 from gateway.metadata.embedded import Databases
 from gateway.metadata.records import DeleteOutcome, Headers, NewObject
 from gateway.metadata.session import Session
@@ -285,3 +286,65 @@ class TestMultipart:
             owner_id=None,
         )  # fmt: skip
         return blob_id
+
+
+class TestTags:
+    async def test_tags_leave_last_modified_alone(self, session: Session) -> None:
+        await objects.put_object(session, SERVICE, inline("a"), NO_CONDITION)
+        before = await objects.find_object(session, SERVICE, "docs", "a")
+        assert before is not None
+        assert await objects.replace_tags(session, SERVICE, before, {"k": "v"})
+        after = await objects.find_object(session, SERVICE, "docs", "a")
+        assert after is not None
+        assert (after.attributes.tags, after.updated_at) == ({"k": "v"}, before.updated_at)
+
+    async def test_a_put_changes_last_modified_also_when_it_takes_tags_away(self, session: Session) -> None:
+        await objects.put_object(session, SERVICE, inline("a"), NO_CONDITION)
+        before = await objects.find_object(session, SERVICE, "docs", "a")
+        assert before is not None
+        await objects.replace_tags(session, SERVICE, before, {"k": "v"})
+        await objects.put_object(session, SERVICE, inline("a", etag="e2"), NO_CONDITION)
+        after = await objects.find_object(session, SERVICE, "docs", "a")
+        assert after is not None
+        assert after.attributes.tags is None
+        assert after.updated_at > before.updated_at
+
+    async def test_who_may_read_but_not_update_is_denied(self, session: Session, owner: psycopg.Connection) -> None:
+        policies(owner)
+        await objects.put_object(session, SERVICE, inline("pub/page"), NO_CONDITION)
+        seen = await objects.find_object(session, ALICE, "docs", "pub/page")
+        assert seen is not None
+        with pytest.raises(StorageError, match="AccessDenied"):
+            await objects.replace_tags(session, ALICE, seen, {"k": "v"})
+        untouched = await objects.find_object(session, SERVICE, "docs", "pub/page")
+        assert untouched is not None
+        assert untouched.attributes.tags is None
+
+    async def test_a_version_that_was_replaced_is_not_tagged(self, session: Session) -> None:
+        await objects.put_object(session, SERVICE, inline("a"), NO_CONDITION)
+        stale = await objects.find_object(session, SERVICE, "docs", "a")
+        assert stale is not None
+        await objects.put_object(session, SERVICE, inline("a", etag="e2"), NO_CONDITION)
+        assert not await objects.replace_tags(session, SERVICE, stale, {"k": "v"})
+
+    async def test_a_policy_may_ask_for_tags(self, session: Session, owner: psycopg.Connection) -> None:
+        owner.execute("""
+            CREATE POLICY mine ON storage.objects TO authenticated USING (tags ->> 'owner' = (SELECT auth.uid()::text))
+        """)
+        await objects.put_object(session, SERVICE, inline("a"), NO_CONDITION)
+        assert await objects.find_object(session, ALICE, "docs", "a") is None
+        seen = await objects.find_object(session, SERVICE, "docs", "a")
+        assert seen is not None
+        await objects.replace_tags(session, SERVICE, seen, {"owner": ALICE.subject})
+        assert await objects.find_object(session, ALICE, "docs", "a") is not None
+        assert await objects.find_object(session, BOB, "docs", "a") is None
+
+
+class TestConfigurations:
+    async def test_removing_what_one_may_not_is_denied(self, session: Session, owner: psycopg.Connection) -> None:
+        await configurations.put(session, SERVICE, "docs", Kind.TAGGING, {"TagSet": []})
+        with pytest.raises(StorageError, match="AccessDenied"):
+            await configurations.delete(session, ALICE, "docs", Kind.TAGGING)
+        assert await configurations.delete(session, SERVICE, "docs", Kind.TAGGING)
+        assert not await configurations.delete(session, SERVICE, "docs", Kind.TAGGING)
+        assert not await configurations.delete(session, ALICE, "docs", Kind.TAGGING)

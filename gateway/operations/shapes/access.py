@@ -165,3 +165,39 @@ class GetBucketCorsOutput:
     """What GetBucketCors answers."""
 
     cors_rules: tuple[CORSRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CORSConfiguration:
+    """Describes the cross-origin access configuration for objects in an Amazon S3 bucket."""
+
+    cors_rules: tuple[CORSRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketCorsInput:
+    """What PutBucketCors is asked."""
+
+    bucket: str
+    cors_configuration: CORSConfiguration
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketCorsOutput:
+    """What PutBucketCors answers: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketCorsInput:
+    """What DeleteBucketCors is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketCorsOutput:
+    """What DeleteBucketCors answers: nothing."""

@@ -63,8 +63,11 @@ def expected_type(member: Member) -> object:
 def check(record: type, shape: Shape, *, answer: bool = False) -> None:
     hints = typing.get_type_hints(record, localns={"BlobReader": BlobReader, "BodyStream": BodyStream})
     assert set(hints) == {member.field for member in shape.members}
-    defaults = {f.name: f.default for f in dataclasses.fields(record)}
-    factories = {f.name: f.default_factory for f in dataclasses.fields(record)}
+    if dataclasses.is_dataclass(record):
+        defaults = {f.name: f.default for f in dataclasses.fields(record)}
+        factories = {f.name: f.default_factory for f in dataclasses.fields(record)}
+    else:  # a named tuple: entries of listings, which are made by the thousand
+        defaults, factories = record._field_defaults, {}
     for member in shape.members:
         of, hint = expected_type(member), hints[member.field]
         if member.shape.kind is Kind.BLOB:

@@ -263,7 +263,7 @@ class TestStreaming:
 
     @pytest.mark.parametrize(
         ("trailers", "code"),
-        [({}, "MalformedTrailerError"), ({"x-amz-checksum-crc32": "bad"}, "InvalidRequest")],
+        [({}, "MalformedTrailerError"), ({"x-amz-checksum-crc32": "bad"}, "BadDigest")],
     )
     async def test_trailer_missing_or_malformed(self, trailers: Mapping[str, str], code: str) -> None:
         payload = Payload(is_streaming=True, trailers=trailers)

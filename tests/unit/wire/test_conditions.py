@@ -95,6 +95,8 @@ def test_copy_source_conditions_always_fail_with_412() -> None:
         ([(b"if-none-match", b"*")], WriteCondition(None, "*")),
         ([(b"if-match", b'"abc"')], WriteCondition("abc", None)),
         ([(b"if-match", b"abc")], WriteCondition("abc", None)),
+        ([(b"if-match", b"*")], WriteCondition("*", None)),
+        ([(b"if-none-match", b'"abc"')], WriteCondition(None, "abc")),
     ],
 )
 def test_write_condition(headers: list[tuple[bytes, bytes]], expected: WriteCondition | None) -> None:
@@ -104,10 +106,10 @@ def test_write_condition(headers: list[tuple[bytes, bytes]], expected: WriteCond
 @pytest.mark.parametrize(
     "headers",
     [
-        [(b"if-none-match", b'"abc"')],
         [(b"if-none-match", b"*"), (b"if-match", b'"abc"')],
-        [(b"if-match", b"*")],
         [(b"if-match", b'"a", "b"')],
+        [(b"if-none-match", b'"a", "b"')],
+        [(b"if-none-match", b'W/"a"')],
         [(b"if-match", b'W/"a"')],
         [(b"if-match", b'""')],
     ],
@@ -117,17 +119,16 @@ def test_write_conditions_S3_lacks_are_NotImplemented(headers: list[tuple[bytes,
         parse_write_condition(request("PUT", b"/b/k", *headers))
 
 
-def test_any_match_is_for_deletes() -> None:
-    made = parse_write_condition(request("DELETE", b"/b/k", (b"if-match", b"*")), any_match=True)
-    assert made == WriteCondition("*", None)
-    made.check("anything")
-
-
 @pytest.mark.parametrize(
     ("condition", "current", "expected"),
     [
         (WriteCondition(None, "*"), None, None),
         (WriteCondition(None, "*"), "abc", "PreconditionFailed"),
+        (WriteCondition(None, "abc"), None, None),
+        (WriteCondition(None, "abc"), "other", None),
+        (WriteCondition(None, "abc"), "abc", "PreconditionFailed"),
+        (WriteCondition("*", None), "abc", None),
+        (WriteCondition("*", None), None, "NoSuchKey"),
         (WriteCondition("abc"), "abc", None),
         (WriteCondition("abc"), '"abc"', None),
         (WriteCondition("abc"), "abd", "PreconditionFailed"),

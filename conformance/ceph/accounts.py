@@ -1,0 +1,102 @@
+"""The S3 accounts the suite wants, their access keys, and the file it reads them from."""
+
+import configparser
+import secrets
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from conformance.ceph.worker import configuration
+from conformance.server import RunningServer
+
+# What makes a key an account of its own.
+ACCOUNT_OPTIONS: Final = ("--role", "service_role")
+# One S3 "day" of the lifecycle tests, for server and suite alike.
+LIFECYCLE_DAY_SECONDS: Final = 10
+SERVER_SETTINGS: Final = {"ROWLOCK_LIFECYCLE_DAY_SECONDS": str(LIFECYCLE_DAY_SECONDS)}
+
+_TENANT: Final = "testx"
+_SECTIONS: Final = {
+    "s3 main": "main",
+    "s3 alt": "alt",
+    "s3 tenant": "tenant",
+    "iam": "iam",
+    "iam root": "iam-root",
+    "iam alt root": "iam-alt-root",
+}
+# The suite deletes the buckets of these: every worker has its own. Of the others it asks nothing that we serve.
+_OF_A_WORKER: Final = ("main", "alt", "tenant")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account and its key; its subject is its canonical user id."""
+
+    subject: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+    @classmethod
+    def new(cls, subject: str) -> "Account":
+        """An account with a key nobody knows yet."""
+        return cls(subject, f"AK{secrets.token_hex(9).upper()}", secrets.token_urlsafe(30))
+
+    @property
+    def display_name(self) -> str:
+        """The name it goes by."""
+        return f"Ceph {self.subject}"
+
+
+def configure(directory: Path, server: RunningServer, workers: int) -> None:
+    """Create every worker's accounts at the server and write the files they are named in.
+
+    Raises:
+        subprocess.CalledProcessError: a key could not be created.
+    """
+    shared = {name: Account.new(name) for name in _SECTIONS.values() if name not in _OF_A_WORKER}
+    accounts = list(shared.values())
+    for worker in (f"gw{number}" for number in range(workers)):
+        own = {name: Account.new(f"{name}-{worker}") for name in _OF_A_WORKER}
+        accounts += own.values()
+        with configuration(directory, worker).open("w", encoding="utf-8") as file:
+            _configuration(server, shared | own).write(file)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda account: _create(server, account), accounts))
+
+
+def _create(server: RunningServer, account: Account) -> None:
+    server.run(
+        *("keys", "create", *ACCOUNT_OPTIONS, "--subject", account.subject, "--display-name", account.display_name),
+        *("--access-key-id", account.access_key_id, f"--secret-access-key={account.secret_access_key}", "--json"),
+    )
+
+
+def _configuration(server: RunningServer, accounts: Mapping[str, Account]) -> configparser.RawConfigParser:
+    file = configparser.RawConfigParser()
+    file["DEFAULT"] = {
+        "host": "127.0.0.1",
+        "port": str(server.port),
+        "is_secure": str(server.ca_bundle is not None),
+        "ssl_verify": "False",
+    }
+    file["fixtures"] = {
+        "bucket prefix": "ceph-{random}-",
+        "iam name prefix": "s3-tests-",
+        "iam path prefix": "/s3-tests/",
+    }
+    for section, name in _SECTIONS.items():
+        file[section] = dict(_identity(accounts[name]))
+    file["s3 main"]["lc_debug_interval"] = str(LIFECYCLE_DAY_SECONDS)
+    return file
+
+
+def _identity(account: Account) -> Iterator[tuple[str, str]]:
+    yield "display_name", account.display_name
+    yield "user_id", account.subject
+    yield "email", f"{account.subject}@example.com"
+    yield "access_key", account.access_key_id
+    yield "secret_key", account.secret_access_key
+    yield "tenant", _TENANT
+    yield "api_name", ""

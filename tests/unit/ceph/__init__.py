@@ -1,0 +1,1 @@
+"""The runner of ceph/s3-tests: lists, results, selection."""
