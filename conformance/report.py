@@ -31,6 +31,7 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "lifecycle": "Lifecycle",
     "tagging": "Tags",
     "cors": "Cross-origin rules",
+    "fixed": "Accepted where nothing would change (the owner pays, no logging, no notifications)",
     "configuration": "Answered as AWS does where nothing is configured (these cannot be set yet)",
 }
 _BLOCK: Final = r"<!-- generated: {} -->\n(.*?)<!-- end -->"

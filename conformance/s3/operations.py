@@ -7,7 +7,8 @@ from typing import Final
 
 SERVED: Final = frozenset(
     {
-        "DeleteBucketLifecycle", "PutBucketLifecycleConfiguration",
+        "DeleteBucketLifecycle", "PutBucketLifecycleConfiguration", "PutBucketLogging",
+        "PutBucketNotificationConfiguration", "PutBucketRequestPayment",
         "DeleteBucketCors", "DeleteBucketTagging", "DeleteObjectTagging", "PutBucketCors", "PutBucketTagging",
         "PutObjectTagging",
         "GetObjectAttributes", "GetObjectLegalHold", "GetObjectRetention",

@@ -11,6 +11,7 @@ from gateway.operations import (
     configuration,
     copying,
     cors,
+    fixed,
     lifecycle,
     listing,
     multipart,
@@ -68,6 +69,12 @@ OPERATIONS: Final = (
     _operation("GetBucketCors", "storage.s3.bucket.get_cors", cors.get_bucket_cors),
     _operation("PutBucketCors", "storage.s3.bucket.put_cors", cors.put_bucket_cors),
     _operation("DeleteBucketCors", "storage.s3.bucket.delete_cors", cors.delete_bucket_cors),
+    # configurations with one possible value
+    _operation("PutBucketRequestPayment", "storage.s3.bucket.put_payment", fixed.put_bucket_request_payment),
+    _operation("PutBucketLogging", "storage.s3.bucket.put_logging", fixed.put_bucket_logging),
+    _operation(
+        "PutBucketNotificationConfiguration", "storage.s3.bucket.put_notification", fixed.put_bucket_notification
+    ),
     # sub-resources nobody has configured
     _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
     _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),

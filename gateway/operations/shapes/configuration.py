@@ -222,6 +222,31 @@ class GetBucketNotificationConfigurationOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationConfiguration:
+    """A container for specifying the notification configuration of the bucket."""
+
+    topic_configurations: tuple[TopicConfiguration, ...] = ()
+    queue_configurations: tuple[QueueConfiguration, ...] = ()
+    lambda_function_configurations: tuple[LambdaFunctionConfiguration, ...] = ()
+    event_bridge_configuration: EventBridgeConfiguration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketNotificationConfigurationInput:
+    """What PutBucketNotificationConfiguration is asked."""
+
+    bucket: str
+    notification_configuration: NotificationConfiguration
+    expected_bucket_owner: str | None = None
+    skip_destination_validation: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketNotificationConfigurationOutput:
+    """What PutBucketNotificationConfiguration answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicationRuleAndOperator:
     """A container for specifying rule filters."""
 
