@@ -1,7 +1,9 @@
 """Lifecycle configurations and the headers that tell of them."""
 
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -154,3 +156,90 @@ def test_transition_is_not_accepted_as_if_it_happened(
         pytest.skip("other stores have storage classes")
     with refused(501, "NotImplemented"):
         put(s3, bucket, {**transition, **DAYS})
+
+
+# --- x-amz-expiration ----------------------------------------------------------------------------------------
+
+
+def expiration(answer: Any) -> tuple[datetime, str]:
+    """The instant and the rule's id of the header."""
+    found = re.fullmatch(r'expiry-date="([^"]*)", rule-id="([^"]*)"', answer["Expiration"])
+    assert found is not None, answer["Expiration"]
+    return parsedate_to_datetime(found[1]), found[2]
+
+
+def midnight_after(days: int) -> set[datetime]:
+    """The midnight after so many days from now; two, should this moment be one."""
+    now = datetime.now(UTC)
+    return {
+        (moment + timedelta(days=days + 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        for moment in (now, now - timedelta(minutes=5))
+    }
+
+
+def test_expiration_is_told_by_every_answer_about_the_object(s3: Any, bucket: str) -> None:
+    put(s3, bucket, {"ID": "week", "Filter": {"Prefix": "a/"}, **DAYS})
+    for _ in range(4):  # whichever process answers
+        answers = [
+            s3.put_object(Bucket=bucket, Key="a/1", Body=b"v"),
+            s3.head_object(Bucket=bucket, Key="a/1"),
+            s3.get_object(Bucket=bucket, Key="a/1"),
+            s3.copy_object(Bucket=bucket, Key="a/2", CopySource=f"{bucket}/a/1"),
+            s3.copy_object(
+                Bucket=bucket, Key="a/2", CopySource=f"{bucket}/a/2", MetadataDirective="REPLACE", Metadata={"n": "1"}
+            ),
+        ]
+        for answer in answers:
+            instant, rule = expiration(answer)
+            assert rule == "week"
+            assert instant in midnight_after(7)
+
+
+def test_expiration_of_a_completed_upload(s3: Any, bucket: str) -> None:
+    put(s3, bucket, {"ID": "week", **DAYS})
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    part = s3.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"v")
+    done = s3.complete_multipart_upload(
+        Bucket=bucket,
+        Key="k",
+        UploadId=upload,
+        MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
+    )
+    assert expiration(done)[1] == "week"
+
+
+def test_expiration_is_not_told_where_no_rule_applies(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    assert "Expiration" not in s3.head_object(Bucket=bucket, Key="k")
+    put(s3, bucket, {"Filter": {"Prefix": "a/"}, **DAYS}, {**DAYS, "Status": "Disabled"}, NONCURRENT)
+    assert "Expiration" not in s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    assert "Expiration" not in s3.head_object(Bucket=bucket, Key="k")
+
+
+def test_expiration_follows_the_rules_at_once(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    for days in (1, 30, 2):
+        put(s3, bucket, {"ID": f"{days} days", "Expiration": {"Days": days}})
+        for _ in range(4):
+            instant, rule = expiration(s3.head_object(Bucket=bucket, Key="k"))
+            assert (rule, instant in midnight_after(days)) == (f"{days}%20days", True)
+    s3.delete_bucket_lifecycle(Bucket=bucket)
+    for _ in range(4):
+        assert "Expiration" not in s3.head_object(Bucket=bucket, Key="k")
+
+
+def test_expiration_by_tag_size_and_date(s3: Any, bucket: str) -> None:
+    date = datetime(2035, 1, 1, tzinfo=UTC)
+    put(
+        s3,
+        bucket,
+        {"ID": "tag", "Filter": {"Tag": TAG}, "Expiration": {"Days": 1}},
+        {"ID": "size", "Filter": {"ObjectSizeGreaterThan": 3}, "Expiration": {"Days": 2}},
+        {"ID": "date", "Filter": {"Prefix": "date/"}, "Expiration": {"Date": date}},
+    )
+    assert expiration(s3.put_object(Bucket=bucket, Key="a", Body=b"1234", Tagging="k=v"))[1] == "tag"
+    assert expiration(s3.put_object(Bucket=bucket, Key="a", Body=b"1234", Tagging="k=w"))[1] == "size"
+    assert "Expiration" not in s3.put_object(Bucket=bucket, Key="a", Body=b"123")
+    assert expiration(s3.put_object(Bucket=bucket, Key="date/a", Body=b"1")) == (date, "date")
+    s3.put_object_tagging(Bucket=bucket, Key="a", Tagging={"TagSet": [TAG]})
+    assert expiration(s3.head_object(Bucket=bucket, Key="a"))[1] == "tag"

@@ -19,6 +19,7 @@ from gateway.metadata.records import (
     ListedObject,
     NewObject,
     ObjectRecord,
+    Written,
     headers_of,
     metadata_json,
 )
@@ -41,8 +42,8 @@ async def describe_object(session: Session, scope: Scope, bucket: str, key: str)
     return _object(rows[0]) if rows else None
 
 
-async def put_object(session: Session, scope: Scope, new: NewObject, condition: WriteCondition) -> datetime:
-    """Commit an object whose bytes are durable; returns its Last-Modified.
+async def put_object(session: Session, scope: Scope, new: NewObject, condition: WriteCondition) -> Written:
+    """Commit an object whose bytes are durable; says its Last-Modified.
 
     Raises StorageError. When the outcome of COMMIT is unknown it finds out; :class:`OutcomeUnknown` means that it
     could not, and that the blob must be left alone.
@@ -54,11 +55,10 @@ async def put_object(session: Session, scope: Scope, new: NewObject, condition: 
         raise StorageError("NoSuchBucket", BucketName=new.bucket) from error
     except OutcomeUnknown:
         return await _settle(session, scope, new, values)
-    modified: datetime = row[0]
-    return modified
+    return Written(*row)
 
 
-async def _settle(session: Session, scope: Scope, new: NewObject, values: Mapping[str, Any]) -> datetime:
+async def _settle(session: Session, scope: Scope, new: NewObject, values: Mapping[str, Any]) -> Written:
     """After a lost COMMIT. Raises OutcomeUnknown, also for a refusal: the first attempt may still be under way.
 
     A write with a blob is repeated: the database knows whether the blob was given to a row before, and counts it
@@ -67,21 +67,19 @@ async def _settle(session: Session, scope: Scope, new: NewObject, values: Mappin
     try:
         if new.epoch is not None:
             [row] = await session.write(scope, _SQL["put_object"], **values)
-            modified: datetime = row[0]
-            return modified
+            return Written(*row)
         if await _is_current_version(session, scope, new):
             found = await describe_object(session, scope, new.bucket, new.key)
-            return found.updated_at if found else datetime.now().astimezone()
+            return Written(found.updated_at if found else datetime.now().astimezone())
     except (StorageError, ReferencedRow) as error:
         raise OutcomeUnknown from error
     raise OutcomeUnknown
 
 
-async def put_object_in(transaction: Transaction, new: NewObject, condition: WriteCondition) -> datetime:
+async def put_object_in(transaction: Transaction, new: NewObject, condition: WriteCondition) -> Written:
     """The same as one statement of a transaction."""
     [row] = await transaction.fetch(_SQL["put_object"], **_put_values(new, condition))
-    modified: datetime = row[0]
-    return modified
+    return Written(*row)
 
 
 async def probe_put_object(
@@ -118,7 +116,7 @@ async def replace_metadata(
     headers: Headers,
     tags: Mapping[str, str] | None,
     condition: WriteCondition,
-) -> datetime | None:
+) -> Written | None:
     """Give an object new headers, and new tags unless they are None; None when another writer replaced it
     meanwhile."""
     rows = await session.write(
@@ -134,7 +132,7 @@ async def replace_metadata(
         if_match=condition.if_match,
         if_none_match=condition.if_none_match,
     )
-    return rows[0][0] if rows else None
+    return Written(*rows[0]) if rows else None
 
 
 async def replace_tags(session: Session, scope: Scope, record: ObjectRecord, tags: Mapping[str, str]) -> bool:
@@ -243,6 +241,7 @@ def _object(row: Row) -> ObjectRecord:
         part_checksums=tuple(row[14] or ()),
         checksum=Checksum(algorithm, kind, value) if algorithm and kind and value else None,
         attributes=_attributes(row[18:24]),
+        lifecycle_revision=row[24],
     )
 
 

@@ -28,6 +28,14 @@ class DeleteOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What a committed write is known by. ``lifecycle_revision`` names the lifecycle rules of its bucket, if any."""
+
+    modified: datetime
+    lifecycle_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BucketRecord:
     """A row of storage.buckets."""
 
@@ -147,6 +155,7 @@ class ObjectRecord:
     """A row of storage.objects. Exactly one of ``content``, ``blob_id`` and ``part_blobs`` is set if it is stored.
 
     ``is_stored`` is False for a row made by plain SQL: it describes an object whose bytes nobody ever sent.
+    ``lifecycle_revision`` names the lifecycle rules of its bucket; None where there are none.
     """
 
     id: UUID
@@ -166,6 +175,7 @@ class ObjectRecord:
     part_checksums: tuple[str, ...]
     checksum: Checksum | None
     attributes: Attributes = NO_ATTRIBUTES
+    lifecycle_revision: int | None = None
 
 
 class ListedObject(NamedTuple):

@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Final
 
 from gateway.blobs.protocol import BlobDescription, CopyingStore
 from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import objects
-from gateway.metadata.records import Attributes, Checksum, Headers, NewObject, ObjectRecord
-from gateway.operations import access, checksums, upload
+from gateway.metadata.records import Attributes, Checksum, Headers, NewObject, ObjectRecord, Written
+from gateway.operations import access, checksums, expiration, upload
 from gateway.operations.content import open_content
 from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
 from gateway.operations.services import Services
@@ -65,12 +64,20 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
         if onto_itself:
             _require_change(asked, source, headers)
             if asked.checksum_algorithm is None:
-                modified = await objects.replace_metadata(
+                replaced = await objects.replace_metadata(
                     services.session, call.scope, asked.bucket, asked.key, source, headers, new_tags, condition
                 )
-                if modified is None:
+                if replaced is None:
                     continue
-                return _answer(source.etag, modified, source.checksum)
+                tags = source.attributes.tags if new_tags is None else new_tags
+                changed = replace(
+                    source,
+                    updated_at=replaced.modified,
+                    attributes=Attributes(tags=tags),
+                    lifecycle_revision=replaced.lifecycle_revision,
+                )
+                expires = await expiration.of_record(services, asked.bucket, asked.key, changed)
+                return _answer(source.etag, replaced, source.checksum, expires)
         owner_id, size = call.principal.subject, source.size_bytes
         await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
@@ -90,7 +97,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                     if onto_itself and condition == NO_WRITE_CONDITION
                     else condition
                 )
-                modified = await objects.put_object(services.session, call.scope, new, final)
+                written = await objects.put_object(services.session, call.scope, new, final)
         except StorageError as error:
             if (
                 onto_itself
@@ -100,7 +107,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                 continue
             raise
         await failpoint_async("copy.after_commit")
-        return _answer(new.etag, modified, new.checksum)
+        return _answer(new.etag, written, new.checksum, await expiration.of_written(services, new, written))
     raise StorageError("ConditionalRequestConflict")
 
 
@@ -206,7 +213,8 @@ def _require_change(asked: CopyObjectInput, source: ObjectRecord, headers: Heade
     )
 
 
-def _answer(etag: str, modified: datetime, checksum: Checksum | None) -> CopyObjectOutput:
+def _answer(etag: str, written: Written, checksum: Checksum | None, expires: str | None) -> CopyObjectOutput:
     return CopyObjectOutput(
-        copy_object_result=CopyObjectResult(etag=etag, last_modified=modified, **checksums.fields(checksum))
+        copy_object_result=CopyObjectResult(etag=etag, last_modified=written.modified, **checksums.fields(checksum)),
+        expiration=expires,
     )

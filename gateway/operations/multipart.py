@@ -6,6 +6,7 @@ whatever the size (DESIGN §6).
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from gateway.errors import StorageError
 from gateway.metadata import multipart, objects
 from gateway.metadata.errors import OutcomeUnknown
 from gateway.metadata.records import Checksum, Headers, NewObject, PartRecord, UploadForPart, UploadRecord
-from gateway.operations import access, checksums, owners, upload
+from gateway.operations import access, checksums, expiration, owners, upload
 from gateway.operations.content import open_content
 from gateway.operations.copying import find_source
 from gateway.operations.objects import NO_WRITE_CONDITION, attributes_from, headers_from
@@ -150,7 +151,7 @@ async def complete_multipart_upload(
             )
             new = _manifest(services, call, asked, begun, parts)
             await failpoint_async("complete.in_transaction")
-            await objects.put_object_in(transaction, new, condition)
+            written = await objects.put_object_in(transaction, new, condition)
             answer = {"etag": new.etag, "checksum": checksums.fields(new.checksum)}
             await multipart.finish_upload(transaction, asked.upload_id, new.part_blobs, answer)
             await failpoint_async("complete.before_commit")
@@ -160,9 +161,9 @@ async def complete_multipart_upload(
         )
         if earlier is None:
             raise
-        answer = dict(earlier)
+        return _completed(asked, earlier)
     await failpoint_async("complete.after_commit")
-    return _completed(asked, answer)
+    return replace(_completed(asked, answer), expiration=await expiration.of_written(services, new, written))
 
 
 async def abort_multipart_upload(

@@ -20,7 +20,7 @@ from gateway.metadata.records import (
     ObjectRecord,
 )
 from gateway.metadata.session import Session
-from gateway.operations import access, checksums, upload
+from gateway.operations import access, checksums, expiration, upload
 from gateway.operations.content import open_content
 from gateway.operations.services import Services
 from gateway.operations.shapes import Checksum as ChecksumElement
@@ -105,9 +105,13 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         services, received.backend, *((received.blob_id,) if received.blob_id else ())
     ):
         await failpoint_async("put.before_commit")
-        await objects.put_object(services.session, call.scope, new, condition)
+        written = await objects.put_object(services.session, call.scope, new, condition)
     await failpoint_async("put.after_commit")
-    return PutObjectOutput(etag=received.etag, **checksums.fields(checksum))
+    return PutObjectOutput(
+        etag=received.etag,
+        expiration=await expiration.of_written(services, new, written),
+        **checksums.fields(checksum),
+    )
 
 
 async def get_object(services: Services, call: Call, asked: GetObjectInput) -> GetObjectOutput:
@@ -117,6 +121,7 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
         record = await _find(services, call, asked, objects.find_object)
         span, selected, status_fields = _selection(asked, record)
         length = span.length_bytes if span else record.size_bytes
+        expires = await expiration.of_record(services, asked.bucket, asked.key, record)
         try:
             body: BlobReader = await open_content(services, record, span.first if span else 0, length)
         except FileNotFoundError:
@@ -128,6 +133,7 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
         fields = _facts(record, asked, whole=not selected)
         return GetObjectOutput(
             body=body,
+            expiration=expires,
             content_length=length,
             content_range=span.content_range(record.size_bytes) if selected and span else None,
             **fields,
@@ -144,6 +150,7 @@ async def head_object(services: Services, call: Call, asked: HeadObjectInput) ->
     record = await _find(services, call, asked, objects.describe_object)
     span, selected, status_fields = _selection(asked, record)
     return HeadObjectOutput(
+        expiration=await expiration.of_record(services, asked.bucket, asked.key, record),
         content_length=span.length_bytes if span else record.size_bytes,
         content_range=span.content_range(record.size_bytes) if selected and span else None,
         **_facts(record, asked, whole=not selected),

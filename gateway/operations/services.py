@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from gateway.blobs.locator import BlobStores
+from gateway.metadata.lifecycle import RuleMemory
 from gateway.metadata.session import Session
 from gateway.operations.cors_rules import CorsRules
 
@@ -24,3 +25,4 @@ class Services:
     blobs: BlobStores
     limits: Limits
     cors_rules: CorsRules = field(default_factory=CorsRules)
+    rules: RuleMemory = field(default_factory=RuleMemory)

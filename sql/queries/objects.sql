@@ -4,7 +4,9 @@
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, o.content, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
     AND o.archived_at IS NULL AND NOT o.is_delete_marker;
@@ -15,13 +17,17 @@ WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, NULL::bytea, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
     AND o.archived_at IS NULL AND NOT o.is_delete_marker;
 
 -- name: put_object
-SELECT put.last_modified
+SELECT put.last_modified,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM rowlock.put_object(
     %(bucket)s::text, %(key)s::text, %(version)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
     %(epoch)s::integer, %(backend)s::text, %(blob_id)s::text, %(content)s::bytea, %(size_bytes)s::bigint, %(etag)s::text,
@@ -35,7 +41,9 @@ SELECT rowlock.probe_put_object(
     %(size_bytes)s::bigint, %(if_match)s::text, %(if_none_match)s::text);
 
 -- name: replace_metadata
-SELECT replaced.last_modified
+SELECT replaced.last_modified,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM rowlock.replace_metadata(
     %(bucket)s::text, %(key)s::text, %(source_version)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
     %(tags)s::jsonb, %(keep_tags)s::boolean, %(if_match)s::text, %(if_none_match)s::text) AS replaced;
