@@ -25,15 +25,20 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "buckets": "Buckets",
     "objects": "Objects",
     "copying": "Objects",
+    "deletion": "Objects",
     "listing": "Listings",
     "multipart": "Multipart uploads",
     "uploads_listing": "Multipart uploads",
     "lifecycle": "Lifecycle",
+    "versions": "Versions",
+    "object_lock": "Object lock",
     "tagging": "Tags",
     "cors": "Cross-origin rules",
     "fixed": "Accepted where nothing would change (the owner pays, no logging, no notifications)",
     "configuration": "Answered as AWS does where nothing is configured (these cannot be set yet)",
 }
+# Answered by the front itself: the form upload and the CORS preflight.
+_OF_BROWSERS: Final = ("PostObject", "OptionsObject")
 _BLOCK: Final = r"<!-- generated: {} -->\n(.*?)<!-- end -->"
 
 
@@ -43,8 +48,9 @@ def operations() -> str:
     for operation in OPERATIONS:
         served.setdefault(_FAMILIES[_module(operation)], []).append(operation.name)
     known = {name for family in served.values() for name in family}
-    missing = sorted(set(model.load()) - known)
+    missing = sorted(set(model.load()) - known - set(_OF_BROWSERS))
     rows = [(family, f"{len(names)}", ", ".join(names)) for family, names in served.items()]
+    rows.append(("What browsers send (not in the model)", f"{len(_OF_BROWSERS)}", ", ".join(_OF_BROWSERS)))
     rows.append(("Recognised, answered with 501 `NotImplemented`", f"{len(missing)}", ", ".join(missing)))
     return _table(("Area", "", "Operations"), rows)
 

@@ -54,9 +54,15 @@ class Rowlock:
             blobs=self._blobs,
             limits=Limits(settings.max_object_bytes, settings.max_put_bytes, settings.inline_max_bytes),
         )
-        identify = Identify(tenant, CredentialStore(registry))
+        identify = Identify(tenant, CredentialStore(registry), allow_sigv2_post=settings.allow_sigv2_post)
         front = S3Front(
-            OPERATIONS, services, identify, tenant=tenant, domain=settings.domain, limits=FrontLimits.of(settings)
+            OPERATIONS,
+            services,
+            identify,
+            identify.form,
+            tenant=tenant,
+            domain=settings.domain,
+            limits=FrontLimits.of(settings),
         )
         self._logged = logged(front)
 

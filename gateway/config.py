@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     master_key: SecretStr | None = Field(None, description="32 bytes, base64: encrypts stored secrets")
     master_key_file: Path | None = Field(None, description="File that holds the master key (default: in data_dir)")
 
+    # what is accepted
+    allow_sigv2_post: bool = Field(
+        False, description="Accept browser forms signed the old way (SigV2, HMAC-SHA1); nothing else ever is"
+    )
+
     # limits
     max_object_bytes: int = Field(5 * 1024 * GIBIBYTE, ge=1, description="Largest object")
     max_put_bytes: int = Field(5 * GIBIBYTE, ge=1, description="Largest single PUT or part")

@@ -21,6 +21,7 @@ class AuthMethod(StrEnum):
     ANONYMOUS = "anonymous"
     SIGV4_HEADER = "sigv4-header"
     SIGV4_QUERY = "sigv4-query"
+    POST_POLICY = "post-policy"
     SYSTEM = "system"
 
 

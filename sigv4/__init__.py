@@ -8,8 +8,9 @@ from sigv4.authorization import Credential
 from sigv4.canonical import HttpRequest
 from sigv4.chunked import ChunkDecoder
 from sigv4.errors import SignatureError
+from sigv4.legacy_form import LegacyForm, parse_legacy_form, verify_legacy_form
 from sigv4.payload import Payload, PayloadMode, anonymous_payload
-from sigv4.post_policy import PostPolicy, SignedForm, parse_form, verify_form
+from sigv4.post_policy import PostPolicy, SignedForm, form_fields, parse_form, verify_form
 from sigv4.signing import Scope
 from sigv4.verification import AuthKind, SignedRequest, classify, parse, verify
 
@@ -18,6 +19,7 @@ __all__ = [
     "ChunkDecoder",
     "Credential",
     "HttpRequest",
+    "LegacyForm",
     "Payload",
     "PayloadMode",
     "PostPolicy",
@@ -27,8 +29,11 @@ __all__ = [
     "SignedRequest",
     "anonymous_payload",
     "classify",
+    "form_fields",
     "parse",
     "parse_form",
+    "parse_legacy_form",
     "verify",
     "verify_form",
+    "verify_legacy_form",
 ]

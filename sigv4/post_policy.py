@@ -20,7 +20,9 @@ from sigv4.errors import SIGNATURE_DOES_NOT_MATCH, SignatureError, invalid_argum
 MAX_POLICY_BYTES: Final = 20 * 1024  # S3's limit for everything before the file
 FIELDS: Final = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
 _SIGV2_FIELDS: Final = ("awsaccesskeyid", "signature")
-_UNCHECKED: Final = frozenset(("file", "policy", "x-amz-signature"))
+_UNCHECKED: Final = frozenset(("file", "policy", "x-amz-signature", *_SIGV2_FIELDS))
+# A checksum can only make an upload fail, so a page may send one its policy did not foresee.
+_UNCHECKED_PREFIXES: Final = ("x-ignore-", "x-amz-checksum-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def check_policy(policy: PostPolicy, fields: Mapping[str, str], *, bucket: str, 
             test = f'["{condition.operator}", "${condition.name}", "{condition.value}"]'
             raise _denied(f"Policy Condition failed: {test}")
     covered |= _UNCHECKED
-    extra = [name for name in given if name not in covered and not name.startswith("x-ignore-")]
+    extra = [name for name in given if name not in covered and not name.startswith(_UNCHECKED_PREFIXES)]
     if extra:
         raise _denied(f"Extra input fields: {', '.join(extra)}")
 

@@ -42,7 +42,6 @@ CASES: list[tuple[str, str, str, dict[str, str], bytes, Collection[str]]] = [
      {"InvalidTag", "InvalidArgument", "NotImplemented"}),
     ("lock-mode-alone", "PUT", "/{0}/new", {"x-amz-object-lock-mode": "GOVERNANCE"}, b"v",
      {"InvalidArgument", "InvalidRequest", "NotImplemented"}),
-    ("if-none-match-etag", "PUT", "/{0}/k", {"If-None-Match": '"x"'}, b"other", {"NotImplemented"}),
     ("method-unknown", "BREW", "/{0}/k", {}, b"", {"MethodNotAllowed", "NotImplemented", "BadRequest"}),
     ("percent-cut", "GET", "/{0}/%", {}, b"", {"InvalidURI", "NoSuchKey", "SignatureDoesNotMatch"}),
     ("percent-garbage", "GET", "/{0}/%zz", {}, b"", {"InvalidURI", "NoSuchKey", "SignatureDoesNotMatch"}),

@@ -4,7 +4,7 @@ Every ``AuthKind`` is a case here, checked by mypy; whatever is no case is refus
 body is read, and asks for a key only when everything that needs no secret has been found in order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, assert_never
@@ -26,6 +26,16 @@ class Identity:
     payload: Payload
 
 
+@dataclass(frozen=True, slots=True)
+class FormIdentity:
+    """The verdict on a browser's form: who calls, its fields by lower-case name, and the sizes in bytes, inclusive,
+    that its policy allows the file."""
+
+    principal: Principal
+    fields: Mapping[str, str]
+    content_length_range: tuple[int, int] | None = None
+
+
 def utc_now() -> datetime:
     """The clock requests are judged by."""
     return datetime.now(UTC)
@@ -40,7 +50,10 @@ class Identify:
         credentials: CredentialStore,
         clock: Callable[[], datetime] = utc_now,
         roles: frozenset[str] = ROLES,
+        *,
+        allow_sigv2_post: bool = False,
     ) -> None:
+        self._allow_sigv2_post: Final = allow_sigv2_post
         self._tenant: Final = tenant
         self._credentials: Final = credentials
         self._clock: Final = clock
@@ -70,20 +83,52 @@ class Identify:
         except SignatureError as error:
             raise storage_error(error) from None
 
+    async def form(self, fields: Sequence[tuple[str, str]], *, bucket: str) -> FormIdentity:
+        """Judge the fields of a form that was sent to ``bucket``, variables expanded, the file not read yet.
+
+        Every condition of its policy is met but the size of the file. Raises StorageError: what ``sigv4`` refuses
+        (AccessDenied, InvalidPolicyDocument, SignatureDoesNotMatch, InvalidArgument…) and what ``__call__`` raises.
+        """
+        now = self._clock()
+        try:
+            named = sigv4.form_fields(fields)
+            if _SECURITY_TOKEN.decode() in named:
+                raise StorageError("InvalidToken")
+            legacy = sigv4.parse_legacy_form(fields) if self._allow_sigv2_post else None
+            if legacy is not None:
+                credential = await self._credential(legacy.access_key_id, now)
+                policy = sigv4.verify_legacy_form(legacy, credential.secret, bucket=bucket, now=now)
+            else:
+                signed = sigv4.parse_form(fields, region=self._tenant.region)
+                if signed is None:
+                    return FormIdentity(self._nobody(), named)
+                credential = await self._credential(signed.access_key_id, now)
+                policy = sigv4.verify_form(signed, credential.secret, bucket=bucket, now=now)
+        except SignatureError as error:
+            raise storage_error(error) from None
+        principal = self._principal(credential, AuthMethod.POST_POLICY)
+        return FormIdentity(principal, named, policy.content_length_range)
+
     def _anonymous(self, request: HttpRequest) -> Identity:
         if any(name == _SECURITY_TOKEN for name, _ in request.headers):
             raise StorageError("InvalidToken")
-        principal = Principal(self._tenant.id, ANONYMOUS_ROLE, AuthMethod.ANONYMOUS)
-        return Identity(principal, sigv4.anonymous_payload(request))
+        return Identity(self._nobody(), sigv4.anonymous_payload(request))
+
+    def _nobody(self) -> Principal:
+        return Principal(self._tenant.id, ANONYMOUS_ROLE, AuthMethod.ANONYMOUS)
 
     async def _signed(self, request: HttpRequest, signed: SignedRequest, method: AuthMethod, now: datetime) -> Identity:
         if signed.session_token is not None:
             raise StorageError("InvalidToken")
-        credential = await self._credentials.find(signed.access_key_id)
-        if credential is None or (credential.expires_at is not None and credential.expires_at <= now):
-            raise StorageError("InvalidAccessKeyId", AWSAccessKeyId=signed.access_key_id)
+        credential = await self._credential(signed.access_key_id, now)
         payload = sigv4.verify(request, signed, credential.secret)
         return Identity(self._principal(credential, method), payload)
+
+    async def _credential(self, access_key_id: str, now: datetime) -> Credential:
+        credential = await self._credentials.find(access_key_id)
+        if credential is None or (credential.expires_at is not None and credential.expires_at <= now):
+            raise StorageError("InvalidAccessKeyId", AWSAccessKeyId=access_key_id)
+        return credential
 
     def _principal(self, credential: Credential, method: AuthMethod) -> Principal:
         if credential.role not in self._roles:

@@ -19,6 +19,9 @@ _BY_SQLSTATE: Final[Mapping[str, str]] = {
     "RL007": "NoSuchUpload",
     "RL008": "ConditionalRequestConflict",
     "RL009": "InvalidPart",
+    "RL010": "AccessDenied",  # the version is locked
+    "RL011": "InvalidRequest",
+    "RL012": "InvalidBucketState",
     "22021": "InvalidArgument",  # character not in repertoire
     "22P05": "InvalidArgument",  # untranslatable character
     "22P02": "InvalidArgument",  # invalid text representation
@@ -35,6 +38,12 @@ _BY_SQLSTATE: Final[Mapping[str, str]] = {
     "57P01": "ServiceUnavailable",
     "57P02": "ServiceUnavailable",
     "57P03": "ServiceUnavailable",
+}
+
+_MESSAGES: Final[Mapping[str, str]] = {
+    "RL010": "Access Denied because object protected by object lock.",
+    "RL011": "Bucket is missing Object Lock Configuration",
+    "RL012": "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",
 }
 
 RETRYABLE: Final = frozenset({"40001", "40P01"})
@@ -69,7 +78,7 @@ def translate(error: Exception) -> Exception:
     if state is not None and state in _BY_SQLSTATE:
         condition = _condition(error)
         fields = {"Condition": condition} if condition else {}
-        return StorageError(_BY_SQLSTATE[state], **fields)
+        return StorageError(_BY_SQLSTATE[state], _MESSAGES.get(state), **fields)
     if isinstance(error, psycopg.OperationalError):
         return StorageError("ServiceUnavailable")
     if isinstance(error, psycopg.DataError) and state is None:

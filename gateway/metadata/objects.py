@@ -12,13 +12,20 @@ from gateway.metadata.errors import OutcomeUnknown, ReferencedRow
 from gateway.metadata.keyspace import KeyRange, successor
 from gateway.metadata.records import (
     NO_ATTRIBUTES,
+    NULL_VERSION,
     Attributes,
     Checksum,
+    DeleteMarker,
     DeleteOutcome,
+    Deletion,
+    Doomed,
     Headers,
     ListedObject,
+    ListedVersion,
     NewObject,
     ObjectRecord,
+    Replaced,
+    Visibility,
     Written,
     headers_of,
     metadata_json,
@@ -30,20 +37,49 @@ _SQL: Final = statements.load("objects")
 _NO_COLUMNS: Final = (None,) * 6
 
 
-async def find_object(session: Session, scope: Scope, bucket: str, key: str) -> ObjectRecord | None:
-    """The current object as the caller sees it, with inline bytes."""
+async def find_object(
+    session: Session, scope: Scope, bucket: str, key: str, version_id: str | None = None
+) -> ObjectRecord | None:
+    """The current object as the caller sees it, with inline bytes; with ``version_id`` that version (``null`` names
+    the one written without), which may be a delete marker."""
+    if version_id is not None:
+        return await _find_version(session, scope, bucket, key, version_id, with_content=True)
     rows = await session.fetch(scope, _SQL["find_object"], bucket=bucket, key=key)
     return _object(rows[0]) if rows else None
 
 
-async def describe_object(session: Session, scope: Scope, bucket: str, key: str) -> ObjectRecord | None:
+async def describe_object(
+    session: Session, scope: Scope, bucket: str, key: str, version_id: str | None = None
+) -> ObjectRecord | None:
     """The same without inline bytes."""
+    if version_id is not None:
+        return await _find_version(session, scope, bucket, key, version_id, with_content=False)
     rows = await session.fetch(scope, _SQL["describe_object"], bucket=bucket, key=key)
     return _object(rows[0]) if rows else None
 
 
+async def _find_version(
+    session: Session, scope: Scope, bucket: str, key: str, version_id: str, *, with_content: bool
+) -> ObjectRecord | None:
+    rows = await session.fetch(
+        scope, _SQL["find_version"], bucket=bucket, key=key, version_id=version_id, with_content=with_content
+    )
+    return _object(rows[0]) if rows else None
+
+
+async def explain_missing(
+    session: Session, scope: Scope, bucket: str, key: str
+) -> tuple[Visibility, DeleteMarker | None]:
+    """Why there is no current object: what to say of the bucket, and the delete marker in its place, if any."""
+    [row] = await session.fetch(scope, _SQL["explain_missing"], bucket=bucket, key=key)
+    seen, version, is_versioned, modified = row
+    if version is None:
+        return Visibility(seen), None
+    return Visibility(seen), DeleteMarker(version if is_versioned else NULL_VERSION, modified)
+
+
 async def put_object(session: Session, scope: Scope, new: NewObject, condition: WriteCondition) -> Written:
-    """Commit an object whose bytes are durable; says its Last-Modified.
+    """Commit an object whose bytes are durable; says its Last-Modified and its version.
 
     Raises StorageError. When the outcome of COMMIT is unknown it finds out; :class:`OutcomeUnknown` means that it
     could not, and that the blob must be left alone.
@@ -68,12 +104,14 @@ async def _settle(session: Session, scope: Scope, new: NewObject, values: Mappin
         if new.epoch is not None:
             [row] = await session.write(scope, _SQL["put_object"], **values)
             return Written(*row)
-        if await _is_current_version(session, scope, new):
-            found = await describe_object(session, scope, new.bucket, new.key)
-            return Written(found.updated_at if found else datetime.now().astimezone())
+        [row] = await session.fetch(
+            scope, _SQL["find_written_version"], bucket=new.bucket, key=new.key, version=new.version
+        )
     except (StorageError, ReferencedRow) as error:
         raise OutcomeUnknown from error
-    raise OutcomeUnknown
+    if row[0] is None:
+        raise OutcomeUnknown
+    return Written(*row)
 
 
 async def put_object_in(transaction: Transaction, new: NewObject, condition: WriteCondition) -> Written:
@@ -116,9 +154,9 @@ async def replace_metadata(
     headers: Headers,
     tags: Mapping[str, str] | None,
     condition: WriteCondition,
-) -> Written | None:
-    """Give an object new headers, and new tags unless they are None; None when another writer replaced it
-    meanwhile."""
+) -> Replaced:
+    """Give an object new headers, and new tags unless they are None. Nothing is done in a bucket that keeps versions,
+    nor to an object that another writer replaced meanwhile."""
     rows = await session.write(
         scope,
         _SQL["replace_metadata"],
@@ -132,7 +170,10 @@ async def replace_metadata(
         if_match=condition.if_match,
         if_none_match=condition.if_none_match,
     )
-    return Written(*rows[0]) if rows else None
+    if not rows:
+        return Replaced(None)
+    [[modified, revision]] = rows
+    return Replaced(modified, keeps_versions=modified is None, lifecycle_revision=revision)
 
 
 async def replace_tags(session: Session, scope: Scope, record: ObjectRecord, tags: Mapping[str, str]) -> bool:
@@ -143,21 +184,105 @@ async def replace_tags(session: Session, scope: Scope, record: ObjectRecord, tag
     return bool(row[0])
 
 
-async def delete_object(session: Session, scope: Scope, bucket: str, key: str, if_match: str | None) -> DeleteOutcome:
-    """Delete as the caller. Raises AccessDenied, NoSuchBucket, PreconditionFailed.
+async def delete_object(
+    session: Session, scope: Scope, bucket: str, doomed: Doomed, *, bypass_governance: bool = False
+) -> Deletion:
+    """Delete as the caller. Raises NoSuchBucket, and AccessDenied for a locked version.
 
     A lost COMMIT is not repeated: it could delete what was put since.
     """
-    [row] = await session.write(scope, _SQL["delete_object"], bucket=bucket, key=key, if_match=if_match)
-    return DeleteOutcome(row[0])
+    [row] = await session.write(
+        scope,
+        _SQL["delete_object"],
+        bucket=bucket,
+        key=doomed.key,
+        version_id=doomed.version_id,
+        owner_id=scope.subject or None,
+        if_match=doomed.etag,
+        if_size=doomed.size_bytes,
+        if_modified=doomed.modified,
+        bypass=bypass_governance,
+    )
+    return _deletion(row)
 
 
 async def delete_objects(
-    session: Session, scope: Scope, bucket: str, keys: Sequence[str], etags: Sequence[str | None]
-) -> dict[str, DeleteOutcome]:
-    """Delete many as the caller, all in one transaction; says of each key what became of it."""
-    rows = await session.write(scope, _SQL["delete_objects"], bucket=bucket, keys=list(keys), etags=list(etags))
-    return {row[0]: DeleteOutcome(row[1]) for row in rows}
+    session: Session, scope: Scope, bucket: str, doomed: Sequence[Doomed], *, bypass_governance: bool = False
+) -> list[Deletion]:
+    """Delete many as the caller, all in one transaction; says of each what became of it, in their order."""
+    rows = await session.write(
+        scope,
+        _SQL["delete_objects"],
+        bucket=bucket,
+        keys=[entry.key for entry in doomed],
+        version_ids=[entry.version_id for entry in doomed],
+        owner_id=scope.subject or None,
+        etags=[entry.etag for entry in doomed],
+        sizes=[entry.size_bytes for entry in doomed],
+        modified=[entry.modified for entry in doomed],
+        bypass=bypass_governance,
+    )
+    return [_deletion(row) for row in rows]
+
+
+def _deletion(row: Row) -> Deletion:
+    outcome, version_id, is_marker = row
+    return Deletion(DeleteOutcome(outcome), version_id, bool(is_marker))
+
+
+async def put_retention(
+    session: Session,
+    scope: Scope,
+    bucket: str,
+    key: str,
+    version_id: str | None,
+    *,
+    mode: str | None,
+    until: datetime | None,
+    bypass_governance: bool,
+) -> str:
+    """Lock a version, or unlock it (no mode), as the caller: ``set``, ``absent``, ``marker`` or ``denied``.
+
+    Raises AccessDenied for what the lock it has forbids, InvalidRequest for a bucket without object lock.
+    """
+    [row] = await session.write(
+        scope,
+        _SQL["put_lock"],
+        bucket=bucket,
+        key=key,
+        version_id=version_id,
+        sets_retention=True,
+        mode=mode,
+        until=until,
+        legal_hold=None,
+        bypass=bypass_governance,
+    )
+    return str(row[0])
+
+
+async def put_legal_hold(
+    session: Session, scope: Scope, bucket: str, key: str, version_id: str | None, *, held: bool
+) -> str:
+    """Hold a version or let it go, as the caller; answers as :func:`put_retention`."""
+    [row] = await session.write(
+        scope,
+        _SQL["put_lock"],
+        bucket=bucket,
+        key=key,
+        version_id=version_id,
+        sets_retention=False,
+        mode=None,
+        until=None,
+        legal_hold=held,
+        bypass=False,
+    )
+    return str(row[0])
+
+
+async def has_object_lock(session: Session, scope: Scope, bucket: str) -> bool:
+    """Can versions in this bucket be locked?"""
+    [row] = await session.fetch(scope, _SQL["has_object_lock"], bucket=bucket)
+    return bool(row[0])
 
 
 async def list_objects(
@@ -185,9 +310,44 @@ async def list_objects(
     return list(map(ListedObject._make, rows))
 
 
-async def _is_current_version(session: Session, scope: Scope, new: NewObject) -> bool:
-    [row] = await session.fetch(scope, _SQL["is_current_version"], bucket=new.bucket, key=new.key, version=new.version)
-    return bool(row[0])
+async def list_versions(
+    session: Session,
+    scope: Scope,
+    bucket: str,
+    keys: KeyRange,
+    inside: tuple[str, str] | None,
+    prefix: str,
+    delimiter: str | None,
+    page_size: int,
+) -> list[ListedVersion]:
+    """One page of versions and common prefixes: by key in byte order, within a key the newest first.
+
+    ``inside``: begin behind this position (:func:`version_position`) of a key, then go on with ``keys``.
+    """
+    if (keys.is_empty and inside is None) or page_size <= 0:
+        return []
+    key, position = inside or (None, None)
+    rows = await session.fetch(
+        scope,
+        _SQL["list_versions"],
+        bucket=bucket,
+        lower=keys.lower,
+        upper=keys.upper,
+        inside=key,
+        inside_at=position,
+        prefix_length=len(prefix),
+        delimiter=delimiter,
+        seek=successor(delimiter) if delimiter else None,
+        page_size=page_size,
+    )
+    return list(map(ListedVersion._make, rows))
+
+
+async def version_position(session: Session, scope: Scope, bucket: str, key: str, version_id: str) -> str | None:
+    """Where a version stands among those of its key, to list what is older; None for one the caller does not see."""
+    [row] = await session.fetch(scope, _SQL["version_position"], bucket=bucket, key=key, version_id=version_id)
+    position: str | None = row[0]
+    return position
 
 
 def _put_values(new: NewObject, condition: WriteCondition) -> dict[str, Any]:
@@ -242,6 +402,7 @@ def _object(row: Row) -> ObjectRecord:
         checksum=Checksum(algorithm, kind, value) if algorithm and kind and value else None,
         attributes=_attributes(row[18:24]),
         lifecycle_revision=row[24],
+        is_delete_marker=bool(row[25:] and row[25]),
     )
 
 

@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+# S3's name for the version of a key that was written while its bucket kept none.
+NULL_VERSION: Final = "null"
+
 
 class Visibility(StrEnum):
     """What a caller who found nothing may be told of a bucket."""
@@ -28,11 +31,51 @@ class DeleteOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Doomed:
+    """What a delete is asked for: a key or one version of it, and what it must be (None: whatever it is)."""
+
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    size_bytes: int | None = None
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What became of it. ``version_id`` is that of what was deleted or of the marker placed; None in a bucket that
+    never kept versions. ``is_marker``: that is a delete marker."""
+
+    outcome: DeleteOutcome
+    version_id: str | None = None
+    is_marker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
-    """What a committed write is known by. ``lifecycle_revision`` names the lifecycle rules of its bucket, if any."""
+    """What a committed write is known by. ``version_id`` is None unless the bucket keeps versions;
+    ``lifecycle_revision`` names the lifecycle rules of the bucket, if it has any."""
 
     modified: datetime
+    version_id: str | None = None
     lifecycle_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What came of giving an object new headers: its new Last-Modified, or nothing."""
+
+    modified: datetime | None
+    keeps_versions: bool = False
+    lifecycle_revision: int | None = None
+
+
+class VersioningStatus(StrEnum):
+    """Does a bucket keep what is overwritten and deleted?"""
+
+    DISABLED = "DISABLED"
+    ENABLED = "ENABLED"
+    SUSPENDED = "SUSPENDED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +86,7 @@ class BucketRecord:
     created_at: datetime
     owner_id: str | None
     public: bool = False
+    versioning_status: VersioningStatus = VersioningStatus.DISABLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +220,20 @@ class ObjectRecord:
     checksum: Checksum | None
     attributes: Attributes = NO_ATTRIBUTES
     lifecycle_revision: int | None = None
+    is_delete_marker: bool = False
+
+    @property
+    def version_id(self) -> str:
+        """The id S3 knows this version by."""
+        return self.version if self.is_versioned else NULL_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMarker:
+    """What is current in the place of an object that was deleted."""
+
+    version_id: str
+    modified: datetime
 
 
 class ListedObject(NamedTuple):
@@ -192,6 +250,28 @@ class ListedObject(NamedTuple):
     owner_id: str | None
     checksum_algorithm: str | None
     checksum_type: str | None
+
+
+class ListedVersion(NamedTuple):
+    """One entry of a listing of versions, in the order of the columns of its query."""
+
+    name: str
+    is_prefix: bool
+    version: str | None
+    is_versioned: bool
+    updated_at: datetime | None
+    size_bytes: int
+    etag: str
+    owner_id: str | None
+    checksum_algorithm: str | None
+    checksum_type: str | None
+    is_delete_marker: bool
+    is_latest: bool
+
+    @property
+    def version_id(self) -> str:
+        """The id S3 knows this version by."""
+        return self.version or "" if self.is_versioned else NULL_VERSION
 
 
 @dataclass(frozen=True, slots=True)

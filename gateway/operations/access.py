@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.context import ANONYMOUS_ROLE, Call
 from gateway.errors import StorageError
-from gateway.metadata import buckets, configurations
+from gateway.metadata import buckets, configurations, objects
 from gateway.metadata.configurations import Kind
 from gateway.metadata.records import BucketRecord, Visibility
 from gateway.operations.services import Services
@@ -18,12 +18,27 @@ from gateway.operations.services import Services
 
 async def missing_key(services: Services, call: Call, bucket: str, key: str) -> StorageError:
     """Why a key was not found: NoSuchBucket, AccessDenied or NoSuchKey. To be raised by the caller."""
+    seen, marker = await objects.explain_missing(services.session, call.scope, bucket, key)
+    refusal = _refusal(call, bucket, seen)
+    if refusal is not None:
+        return refusal
+    if marker is None:
+        return StorageError("NoSuchKey", Key=key)
+    return StorageError("NoSuchKey", Key=key, delete_marker="true", version_id=marker.version_id)
+
+
+async def missing_version(services: Services, call: Call, bucket: str, key: str, version_id: str) -> StorageError:
+    """Why a version was not found: NoSuchBucket, AccessDenied or NoSuchVersion. To be raised by the caller."""
     seen = await buckets.visibility(services.session, call.scope, bucket)
+    return _refusal(call, bucket, seen) or StorageError("NoSuchVersion", Key=key, VersionId=version_id)
+
+
+def _refusal(call: Call, bucket: str, seen: Visibility) -> StorageError | None:
     if seen is Visibility.NONE:
         return StorageError("NoSuchBucket", BucketName=bucket)
     if seen is Visibility.HIDDEN and call.principal.role == ANONYMOUS_ROLE:
         return StorageError("AccessDenied")
-    return StorageError("NoSuchKey", Key=key)
+    return None
 
 
 async def require_bucket(services: Services, call: Call, bucket: str) -> BucketRecord:
@@ -36,11 +51,9 @@ async def require_bucket(services: Services, call: Call, bucket: str) -> BucketR
 
 async def require_listing(services: Services, call: Call, bucket: str) -> None:
     """After an empty listing: may the caller be told that there is nothing? Raises NoSuchBucket or AccessDenied."""
-    seen = await buckets.visibility(services.session, call.scope, bucket)
-    if seen is Visibility.NONE:
-        raise StorageError("NoSuchBucket", BucketName=bucket)
-    if seen is Visibility.HIDDEN and call.principal.role == ANONYMOUS_ROLE:
-        raise StorageError("AccessDenied")
+    refusal = _refusal(call, bucket, await buckets.visibility(services.session, call.scope, bucket))
+    if refusal is not None:
+        raise refusal
 
 
 async def require_configuration(
@@ -55,12 +68,6 @@ async def require_configuration(
     if seen is Visibility.HIDDEN:
         raise StorageError("AccessDenied")
     raise StorageError(missing, BucketName=bucket)
-
-
-def require_null_version(version_id: str | None, key: str) -> None:
-    """Objects have one version, named ``null``. Raises NoSuchVersion for any other."""
-    if version_id not in (None, "null"):
-        raise StorageError("NoSuchVersion", Key=key, VersionId=version_id or "")
 
 
 def refuse_unimplemented(document: Any, **headers: str) -> None:
@@ -82,10 +89,9 @@ def refuse_unimplemented_writing(document: Any) -> None:
         sse_customer_algorithm="x-amz-server-side-encryption-customer-algorithm",
         sse_customer_key="x-amz-server-side-encryption-customer-key",
         copy_source_sse_customer_algorithm="x-amz-copy-source-server-side-encryption-customer-algorithm",
-        object_lock_mode="x-amz-object-lock-mode",
-        object_lock_retain_until_date="x-amz-object-lock-retain-until-date",
-        object_lock_legal_hold_status="x-amz-object-lock-legal-hold",
         object_lock_event_hold="x-amz-object-lock-event-hold",
+        object_lock_event_hold_duration_days="x-amz-object-lock-event-hold-duration-days",
+        object_lock_event_hold_duration_years="x-amz-object-lock-event-hold-duration-years",
     )
 
 

@@ -68,11 +68,16 @@ async def create_bucket(services: Services, call: Call, asked: CreateBucketInput
     """Make a bucket owned by the caller. ACLs are taken and mean "private" until access control by ACL exists."""
     validate_bucket_name(asked.bucket, creating=True)
     access.refuse_unimplemented(asked, bucket_namespace="x-amz-bucket-namespace")
-    if asked.object_lock_enabled_for_bucket:
-        raise StorageError("NotImplemented", Header="x-amz-bucket-object-lock-enabled")
     _require_location(asked, call.tenant.region)
     try:
-        await buckets.create_bucket(services.session, call.scope, asked.bucket, call.principal.subject, public=False)
+        await buckets.create_bucket(
+            services.session,
+            call.scope,
+            asked.bucket,
+            call.principal.subject,
+            public=False,
+            object_lock=bool(asked.object_lock_enabled_for_bucket),
+        )
     except DuplicateRow as error:
         existing, _ = await buckets.find_bucket(services.session, call.scope, asked.bucket)
         if existing is None or (existing.owner_id or None) != call.principal.subject:

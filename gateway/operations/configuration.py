@@ -2,9 +2,7 @@
 
 from gateway.context import Call
 from gateway.errors import StorageError
-from gateway.metadata import objects
-from gateway.metadata.records import ObjectRecord
-from gateway.operations import access, owners
+from gateway.operations import access, owners, versions
 from gateway.operations.services import Services
 from gateway.operations.shapes import (
     GetBucketAccelerateConfigurationInput,
@@ -27,18 +25,10 @@ from gateway.operations.shapes import (
     GetBucketReplicationOutput,
     GetBucketRequestPaymentInput,
     GetBucketRequestPaymentOutput,
-    GetBucketVersioningInput,
-    GetBucketVersioningOutput,
     GetBucketWebsiteInput,
     GetBucketWebsiteOutput,
     GetObjectAclInput,
     GetObjectAclOutput,
-    GetObjectLegalHoldInput,
-    GetObjectLegalHoldOutput,
-    GetObjectLockConfigurationInput,
-    GetObjectLockConfigurationOutput,
-    GetObjectRetentionInput,
-    GetObjectRetentionOutput,
     GetPublicAccessBlockInput,
     GetPublicAccessBlockOutput,
     Grant,
@@ -54,16 +44,8 @@ async def get_bucket_acl(services: Services, call: Call, asked: GetBucketAclInpu
 
 async def get_object_acl(services: Services, call: Call, asked: GetObjectAclInput) -> GetObjectAclOutput:
     """Its owner has full control."""
-    record = await _require_object(services, call, asked.bucket, asked.key, asked.version_id)
+    record = await versions.find_object(services, call, asked.bucket, asked.key, asked.version_id)
     return GetObjectAclOutput(owner=owners.owner(call, record.owner_id), grants=_full_control(call, record.owner_id))
-
-
-async def get_bucket_versioning(
-    services: Services, call: Call, asked: GetBucketVersioningInput
-) -> GetBucketVersioningOutput:
-    """Never enabled: an empty document."""
-    await access.require_bucket(services, call, asked.bucket)
-    return GetBucketVersioningOutput()
 
 
 async def get_bucket_request_payment(
@@ -115,29 +97,6 @@ async def get_bucket_encryption(
     raise await _not_configured(services, call, asked.bucket, "ServerSideEncryptionConfigurationNotFoundError")
 
 
-async def get_object_lock_configuration(
-    services: Services, call: Call, asked: GetObjectLockConfigurationInput
-) -> GetObjectLockConfigurationOutput:
-    """No object lock on the bucket."""
-    raise await _not_configured(services, call, asked.bucket, "ObjectLockConfigurationNotFoundError")
-
-
-async def get_object_retention(
-    services: Services, call: Call, asked: GetObjectRetentionInput
-) -> GetObjectRetentionOutput:
-    """No object lock on the bucket, so none on the object."""
-    await _require_object(services, call, asked.bucket, asked.key, asked.version_id)
-    raise StorageError("InvalidRequest", "Bucket is missing Object Lock Configuration")
-
-
-async def get_object_legal_hold(
-    services: Services, call: Call, asked: GetObjectLegalHoldInput
-) -> GetObjectLegalHoldOutput:
-    """No object lock on the bucket, so none on the object."""
-    await _require_object(services, call, asked.bucket, asked.key, asked.version_id)
-    raise StorageError("InvalidRequest", "Bucket is missing Object Lock Configuration")
-
-
 async def get_bucket_ownership_controls(
     services: Services, call: Call, asked: GetBucketOwnershipControlsInput
 ) -> GetBucketOwnershipControlsOutput:
@@ -167,16 +126,6 @@ async def get_public_access_block(
 async def _not_configured(services: Services, call: Call, bucket: str, code: str) -> StorageError:
     await access.require_bucket(services, call, bucket)
     return StorageError(code, BucketName=bucket)
-
-
-async def _require_object(
-    services: Services, call: Call, bucket: str, key: str, version_id: str | None
-) -> ObjectRecord:
-    access.require_null_version(version_id, key)
-    record = await objects.describe_object(services.session, call.scope, bucket, key)
-    if record is None:
-        raise await access.missing_key(services, call, bucket, key)
-    return record
 
 
 def _full_control(call: Call, owner_id: str | None) -> tuple[Grant, ...]:

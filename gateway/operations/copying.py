@@ -9,14 +9,19 @@ from gateway.blobs.protocol import BlobDescription, CopyingStore
 from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import objects
-from gateway.metadata.records import Attributes, Checksum, Headers, NewObject, ObjectRecord, Written
-from gateway.operations import access, checksums, expiration, upload
+from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord, Written
+from gateway.operations import access, checksums, expiration, object_lock, upload, versions
 from gateway.operations.content import open_content
-from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
+from gateway.operations.objects import (
+    NO_WRITE_CONDITION,
+    headers_from,
+    require_source_conditions,
+)
 from gateway.operations.services import Services
 from gateway.operations.shapes import CopyObjectInput, CopyObjectOutput, CopyObjectResult, UploadPartCopyInput
 from gateway.operations.tags import header_tags
 from gateway.telemetry.failpoints import failpoint_async
+from gateway.wire.addressing import CopySource
 from gateway.wire.conditions import ReadConditions, WriteCondition, write_condition
 
 _MAX_COPY_BYTES: Final = 5 * 1024 * 1024 * 1024
@@ -27,10 +32,7 @@ _CONCURRENT_PARTS: Final = 8
 async def find_source(services: Services, call: Call, asked: CopyObjectInput | UploadPartCopyInput) -> ObjectRecord:
     """The source of a copy, read as the caller, its preconditions checked."""
     source = asked.copy_source
-    access.require_null_version(source.version_id, source.key)
-    record = await objects.find_object(services.session, call.scope, source.bucket, source.key)
-    if record is None or not record.is_stored:
-        raise await access.missing_key(services, call, source.bucket, source.key)
+    record = await _find_source_version(services, call, source)
     require_source_conditions(
         ReadConditions(
             asked.copy_source_if_match,
@@ -43,6 +45,20 @@ async def find_source(services: Services, call: Call, asked: CopyObjectInput | U
     return record
 
 
+async def _find_source_version(services: Services, call: Call, source: CopySource) -> ObjectRecord:
+    try:
+        return await versions.find_stored_object(
+            services, call, source.bucket, source.key, source.version_id, with_content=True
+        )
+    except StorageError as error:
+        if error.code.name == "MethodNotAllowed":
+            raise StorageError(
+                "InvalidRequest",
+                "The source of a copy request may not specifically refer to a delete marker by version id.",
+            ) from error
+        raise
+
+
 async def copy_object(services: Services, call: Call, asked: CopyObjectInput) -> CopyObjectOutput:
     """Copy an object within the tenant (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html).
 
@@ -51,6 +67,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
     new_tags = (header_tags(asked.tagging) or {}) if asked.tagging_directive == "REPLACE" else None
+    lock = object_lock.attributes_from(asked)
     for _ in range(_ATTEMPTS):
         source = await find_source(services, call, asked)
         if source.size_bytes > _MAX_COPY_BYTES:
@@ -60,30 +77,31 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                 f"{_MAX_COPY_BYTES}",
             )
         headers = _headers(asked, source)
-        onto_itself = (asked.copy_source.bucket, asked.copy_source.key) == (asked.bucket, asked.key)
+        # A version named as the source may be an old one that is to be current again.
+        onto_itself = asked.copy_source == CopySource(asked.bucket, asked.key, None)
         if onto_itself:
             _require_change(asked, source, headers)
-            if asked.checksum_algorithm is None:
+            if asked.checksum_algorithm is None and lock == NO_ATTRIBUTES and not source.is_versioned:
                 replaced = await objects.replace_metadata(
                     services.session, call.scope, asked.bucket, asked.key, source, headers, new_tags, condition
                 )
-                if replaced is None:
+                if replaced.modified is not None:
+                    changed = replace(
+                        source,
+                        updated_at=replaced.modified,
+                        attributes=source.attributes if new_tags is None else Attributes(tags=new_tags),
+                        lifecycle_revision=replaced.lifecycle_revision,
+                    )
+                    expires = await expiration.of_record(services, asked.bucket, asked.key, changed)
+                    return _answer(source, source.etag, Written(replaced.modified), source.checksum, expires)
+                if not replaced.keeps_versions:
                     continue
-                tags = source.attributes.tags if new_tags is None else new_tags
-                changed = replace(
-                    source,
-                    updated_at=replaced.modified,
-                    attributes=Attributes(tags=tags),
-                    lifecycle_revision=replaced.lifecycle_revision,
-                )
-                expires = await expiration.of_record(services, asked.bucket, asked.key, changed)
-                return _answer(source.etag, replaced, source.checksum, expires)
         owner_id, size = call.principal.subject, source.size_bytes
         await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
         )
         try:
-            new = await _copied(services, call, asked, source, headers, new_tags)
+            new = await _copied(services, call, asked, source, headers, new_tags, lock)
         except FileNotFoundError:
             # The source was overwritten and its blob destroyed between reading the row and the bytes.
             continue
@@ -107,7 +125,8 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                 continue
             raise
         await failpoint_async("copy.after_commit")
-        return _answer(new.etag, written, new.checksum, await expiration.of_written(services, new, written))
+        expires = await expiration.of_written(services, new, written)
+        return _answer(source, new.etag, written, new.checksum, expires)
     raise StorageError("ConditionalRequestConflict")
 
 
@@ -118,6 +137,7 @@ async def _copied(
     source: ObjectRecord,
     headers: Headers,
     new_tags: Mapping[str, str] | None,
+    lock: Attributes,
 ) -> NewObject:
     version = upload.new_version()
     new = NewObject(
@@ -130,7 +150,7 @@ async def _copied(
         etag=source.etag,
         content=source.content,
         checksum=source.checksum,
-        attributes=Attributes(tags=source.attributes.tags if new_tags is None else new_tags),
+        attributes=replace(lock, tags=source.attributes.tags if new_tags is None else new_tags),
     )
     describe = upload.describe(call, asked.bucket, asked.key, version, headers)
     algorithm = asked.checksum_algorithm
@@ -213,8 +233,12 @@ def _require_change(asked: CopyObjectInput, source: ObjectRecord, headers: Heade
     )
 
 
-def _answer(etag: str, written: Written, checksum: Checksum | None, expires: str | None) -> CopyObjectOutput:
+def _answer(
+    source: ObjectRecord, etag: str, written: Written, checksum: Checksum | None, expires: str | None
+) -> CopyObjectOutput:
     return CopyObjectOutput(
-        copy_object_result=CopyObjectResult(etag=etag, last_modified=written.modified, **checksums.fields(checksum)),
+        version_id=written.version_id,
+        copy_source_version_id=source.version if source.is_versioned else None,
         expiration=expires,
+        copy_object_result=CopyObjectResult(etag=etag, last_modified=written.modified, **checksums.fields(checksum)),
     )

@@ -1,11 +1,10 @@
-"""ListObjects, ListObjectsV2, ListObjectVersions: one walk over keys in byte order, three renderings."""
+"""ListObjects, ListObjectsV2: one walk over keys in byte order, two renderings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.context import Call
-from gateway.errors import StorageError
 from gateway.metadata import keyspace, objects
 from gateway.metadata.records import ListedObject
 from gateway.operations import access, owners
@@ -16,9 +15,6 @@ from gateway.operations.shapes import (
     ListObjectsOutput,
     ListObjectsV2Input,
     ListObjectsV2Output,
-    ListObjectVersionsInput,
-    ListObjectVersionsOutput,
-    ObjectVersion,
     S3Object,
 )
 from gateway.operations.tokens import decode_token, encode_token
@@ -98,53 +94,6 @@ async def list_objects_v2(services: Services, call: Call, asked: ListObjectsV2In
         continuation_token=asked.continuation_token,
         next_continuation_token=encode_token(page.last) if page.is_truncated else None,
         start_after=asked.start_after,
-    )
-
-
-async def list_object_versions(
-    services: Services, call: Call, asked: ListObjectVersionsInput
-) -> ListObjectVersionsOutput:
-    """Every object has one version here, ``null``
-    (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html)."""
-    max_keys = _max_keys(asked.max_keys)
-    prefix = asked.prefix or ""
-    if asked.version_id_marker and not asked.key_marker:
-        raise StorageError(
-            "InvalidArgument",
-            "A version-id marker cannot be specified without a key marker.",
-            ArgumentName="version-id-marker",
-            ArgumentValue=asked.version_id_marker[:100],
-        )
-    page = await walk(services, call, asked.bucket, prefix, asked.delimiter or None, asked.key_marker or "", max_keys)
-    last_is_key = bool(page.entries) and not page.entries[-1].is_prefix
-    return ListObjectVersionsOutput(
-        is_truncated=page.is_truncated,
-        key_marker=asked.key_marker or "",
-        version_id_marker=asked.version_id_marker or "",
-        next_key_marker=page.last if page.is_truncated else None,
-        next_version_id_marker="null" if page.is_truncated and last_is_key else None,
-        versions=tuple(
-            ObjectVersion(
-                etag=entry.etag,
-                checksum_algorithm=(entry.checksum_algorithm,) if entry.checksum_algorithm else (),
-                checksum_type=entry.checksum_type,
-                size=entry.size_bytes,
-                storage_class=_STANDARD,
-                key=entry.name,
-                version_id="null",
-                is_latest=True,
-                last_modified=entry.updated_at,
-                owner=owners.owner(call, entry.owner_id),
-            )
-            for entry in page.entries
-            if not entry.is_prefix
-        ),
-        name=asked.bucket,
-        prefix=prefix,
-        delimiter=asked.delimiter or None,
-        max_keys=max_keys,
-        common_prefixes=page.common_prefixes,
-        encoding_type=asked.encoding_type,
     )
 
 

@@ -127,9 +127,10 @@ async def upload_part_copy(services: Services, call: Call, asked: UploadPartCopy
         algorithm, value = _part_checksum(begun, received.digests, None)
         modified = await _record(services, call, asked, begun, received, algorithm, value)
         return UploadPartCopyOutput(
+            copy_source_version_id=source.version if source.is_versioned else None,
             copy_part_result=CopyPartResult(
                 etag=received.etag, last_modified=modified, **checksums.value_field(algorithm, value)
-            )
+            ),
         )
     raise StorageError("ConditionalRequestConflict")
 
@@ -152,7 +153,11 @@ async def complete_multipart_upload(
             new = _manifest(services, call, asked, begun, parts)
             await failpoint_async("complete.in_transaction")
             written = await objects.put_object_in(transaction, new, condition)
-            answer = {"etag": new.etag, "checksum": checksums.fields(new.checksum)}
+            answer = {
+                "etag": new.etag,
+                "checksum": checksums.fields(new.checksum),
+                "version_id": written.version_id,
+            }
             await multipart.finish_upload(transaction, asked.upload_id, new.part_blobs, answer)
             await failpoint_async("complete.before_commit")
     except OutcomeUnknown:
@@ -393,5 +398,6 @@ def _completed(asked: CompleteMultipartUploadInput, answer: Mapping[str, Any]) -
         bucket=asked.bucket,
         key=asked.key,
         etag=answer["etag"],
+        version_id=answer.get("version_id"),
         **answer.get("checksum", {}),
     )

@@ -1,35 +1,20 @@
-"""PutObject, GetObject, HeadObject, GetObjectAttributes, DeleteObject, DeleteObjects."""
+"""PutObject, GetObject, HeadObject, GetObjectAttributes."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
 
 import structlog
 
 from gateway.blobs.protocol import BlobReader
-from gateway.context import Call, Scope
+from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import objects
-from gateway.metadata.records import (
-    NO_ATTRIBUTES,
-    Attributes,
-    Checksum,
-    DeleteOutcome,
-    Headers,
-    NewObject,
-    ObjectRecord,
-)
-from gateway.metadata.session import Session
-from gateway.operations import access, checksums, expiration, upload
+from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord
+from gateway.operations import access, checksums, expiration, object_lock, upload, versions
 from gateway.operations.content import open_content
 from gateway.operations.services import Services
 from gateway.operations.shapes import Checksum as ChecksumElement
 from gateway.operations.shapes import (
-    DeletedObject,
-    DeleteObjectInput,
-    DeleteObjectOutput,
-    DeleteObjectsInput,
-    DeleteObjectsOutput,
     GetObjectAttributesInput,
     GetObjectAttributesOutput,
     GetObjectAttributesParts,
@@ -40,7 +25,6 @@ from gateway.operations.shapes import (
     ObjectPart,
     PutObjectInput,
     PutObjectOutput,
-    S3Error,
 )
 from gateway.operations.tags import header_tags
 from gateway.telemetry.failpoints import failpoint_async
@@ -52,7 +36,6 @@ _log = structlog.get_logger(__name__)
 
 DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
 _STANDARD: Final = "STANDARD"
-_MAX_DELETED: Final = 1000
 _READ_ATTEMPTS: Final = 3
 NO_WRITE_CONDITION: Final = WriteCondition()
 
@@ -109,6 +92,7 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
     await failpoint_async("put.after_commit")
     return PutObjectOutput(
         etag=received.etag,
+        version_id=written.version_id,
         expiration=await expiration.of_written(services, new, written),
         **checksums.fields(checksum),
     )
@@ -118,7 +102,7 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
     """Read an object or a range of it (https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html)."""
     access.refuse_customer_key(asked)
     for _ in range(_READ_ATTEMPTS):
-        record = await _find(services, call, asked, objects.find_object)
+        record = await _find(services, call, asked, with_content=True)
         span, selected, status_fields = _selection(asked, record)
         length = span.length_bytes if span else record.size_bytes
         expires = await expiration.of_record(services, asked.bucket, asked.key, record)
@@ -147,7 +131,7 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
 async def head_object(services: Services, call: Call, asked: HeadObjectInput) -> HeadObjectOutput:
     """What GetObject would say, without the bytes."""
     access.refuse_customer_key(asked)
-    record = await _find(services, call, asked, objects.describe_object)
+    record = await _find(services, call, asked, with_content=False)
     span, selected, status_fields = _selection(asked, record)
     return HeadObjectOutput(
         expiration=await expiration.of_record(services, asked.bucket, asked.key, record),
@@ -162,76 +146,18 @@ async def get_object_attributes(
     services: Services, call: Call, asked: GetObjectAttributesInput
 ) -> GetObjectAttributesOutput:
     """Facts of an object, those that were asked for."""
-    access.require_null_version(asked.version_id, asked.key)
-    record = await objects.describe_object(services.session, call.scope, asked.bucket, asked.key)
-    if record is None or not record.is_stored:
-        raise await access.missing_key(services, call, asked.bucket, asked.key)
+    record = await versions.find_stored_object(services, call, asked.bucket, asked.key, asked.version_id)
     wanted = {name for item in asked.object_attributes for name in item.replace(" ", "").split(",")}
     checksum = record.checksum
     return GetObjectAttributesOutput(
         last_modified=record.updated_at,
+        version_id=versions.shown_version_id(record, asked.version_id),
         etag=record.etag if "ETag" in wanted else None,
         checksum=ChecksumElement(**checksums.fields(checksum)) if checksum and "Checksum" in wanted else None,
         object_parts=_attribute_parts(asked, record) if record.part_sizes and "ObjectParts" in wanted else None,
         storage_class=(record.headers.storage_class or _STANDARD) if "StorageClass" in wanted else None,
         object_size=record.size_bytes if "ObjectSize" in wanted else None,
     )
-
-
-async def delete_object(services: Services, call: Call, asked: DeleteObjectInput) -> DeleteObjectOutput:
-    """Delete an object; deleting what is not there is no error."""
-    access.require_null_version(asked.version_id, asked.key)
-    access.refuse_unimplemented(
-        asked,
-        mfa="x-amz-mfa",
-        if_match_size="x-amz-if-match-size",
-        if_match_last_modified_time="x-amz-if-match-last-modified-time",
-    )
-    condition = write_condition(asked.if_match, None) or NO_WRITE_CONDITION
-    await failpoint_async("del.before_commit")
-    await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
-    await failpoint_async("del.after_commit")
-    return DeleteObjectOutput()
-
-
-async def delete_objects(services: Services, call: Call, asked: DeleteObjectsInput) -> DeleteObjectsOutput:
-    """Delete up to 1,000 objects in one transaction, each allowed or refused by itself."""
-    entries = asked.delete.objects
-    if not 1 <= len(entries) <= _MAX_DELETED:
-        raise StorageError("MalformedXML")
-    errors: list[S3Error] = []
-    wanted: dict[str, str | None] = {}
-    for entry in entries:
-        if entry.version_id not in (None, "null"):
-            message = StorageError("NoSuchVersion").message
-            errors.append(S3Error(key=entry.key, version_id=entry.version_id, code="NoSuchVersion", message=message))
-        elif entry.last_modified_time is not None or entry.size is not None:
-            raise StorageError("NotImplemented")
-        elif "\0" in entry.key or len(entry.key.encode()) > 1024:
-            errors.append(S3Error(key=entry.key, code="KeyTooLongError", message="Your key is too long"))
-        else:
-            wanted[entry.key] = entry.etag.strip('"') if entry.etag else None
-    await failpoint_async("del.before_commit")
-    outcomes = await objects.delete_objects(
-        services.session, call.scope, asked.bucket, list(wanted), list(wanted.values())
-    )
-    if DeleteOutcome.DELETED not in outcomes.values():
-        await access.require_listing(services, call, asked.bucket)
-    deleted: list[DeletedObject] = []
-    for key in wanted:
-        code = _DELETE_ERRORS.get(outcomes[key])
-        if code is None:
-            deleted.append(DeletedObject(key=key))
-        else:
-            errors.append(S3Error(key=key, code=code, message=StorageError(code).message))
-    return DeleteObjectsOutput(deleted=() if asked.delete.quiet else tuple(deleted), errors=tuple(errors))
-
-
-_DELETE_ERRORS: Final = {
-    DeleteOutcome.DENIED: "AccessDenied",
-    DeleteOutcome.MISMATCH: "PreconditionFailed",
-    DeleteOutcome.MISSING: "NoSuchKey",
-}
 
 
 def headers_from(asked: Any) -> Headers:
@@ -251,7 +177,8 @@ def headers_from(asked: Any) -> Headers:
 
 def attributes_from(asked: Any) -> Attributes:
     """What an input record that writes an object says besides its headers. Raises InvalidArgument, InvalidTag."""
-    return Attributes(tags=header_tags(asked.tagging)) if asked.tagging is not None else NO_ATTRIBUTES
+    lock = object_lock.attributes_from(asked)
+    return replace(lock, tags=header_tags(asked.tagging)) if asked.tagging is not None else lock
 
 
 def require_source_conditions(conditions: ReadConditions, record: ObjectRecord) -> None:
@@ -260,16 +187,12 @@ def require_source_conditions(conditions: ReadConditions, record: ObjectRecord) 
         conditions.check_copy_source(record.etag, record.updated_at)
 
 
-_Finder = Callable[[Session, Scope, str, str], Awaitable[ObjectRecord | None]]
-
-
 async def _find(
-    services: Services, call: Call, asked: GetObjectInput | HeadObjectInput, finder: _Finder
+    services: Services, call: Call, asked: GetObjectInput | HeadObjectInput, *, with_content: bool
 ) -> ObjectRecord:
-    access.require_null_version(asked.version_id, asked.key)
-    record = await finder(services.session, call.scope, asked.bucket, asked.key)
-    if record is None or not record.is_stored:
-        raise await access.missing_key(services, call, asked.bucket, asked.key)
+    record = await versions.find_stored_object(
+        services, call, asked.bucket, asked.key, asked.version_id, with_content=with_content
+    )
     conditions = ReadConditions(asked.if_match, asked.if_none_match, asked.if_modified_since, asked.if_unmodified_since)
     if conditions != NO_CONDITIONS:
         try:
@@ -325,8 +248,11 @@ def _facts(record: ObjectRecord, asked: GetObjectInput | HeadObjectInput, *, who
         "website_redirect_location": headers.website_redirect_location,
         "metadata": headers.user_metadata,
         "storage_class": headers.storage_class,
+        "version_id": versions.shown_version_id(record, asked.version_id),
         "tag_count": len(record.attributes.tags) if record.attributes.tags else None,
     }
+    if record.attributes is not NO_ATTRIBUTES:
+        facts.update(object_lock.fields(record.attributes))
     # A checksum of all bytes must not go with some of them: clients compare it with what they got.
     if asked.checksum_mode == "ENABLED" and record.checksum is not None:
         if whole:

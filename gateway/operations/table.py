@@ -11,13 +11,16 @@ from gateway.operations import (
     configuration,
     copying,
     cors,
+    deletion,
     fixed,
     lifecycle,
     listing,
     multipart,
+    object_lock,
     objects,
     tagging,
     uploads_listing,
+    versions,
 )
 from gateway.operations.operation import Handler, Operation
 from gateway.operations.shapes import INPUTS, OUTPUTS
@@ -39,13 +42,13 @@ OPERATIONS: Final = (
     _operation("GetObject", "storage.s3.object.get", objects.get_object),
     _operation("HeadObject", "storage.s3.object.info", objects.head_object),
     _operation("GetObjectAttributes", "storage.s3.object.info", objects.get_object_attributes),
-    _operation("DeleteObject", "storage.s3.object.delete", objects.delete_object),
-    _operation("DeleteObjects", "storage.s3.object.delete_many", objects.delete_objects),
+    _operation("DeleteObject", "storage.s3.object.delete", deletion.delete_object),
+    _operation("DeleteObjects", "storage.s3.object.delete_many", deletion.delete_objects),
     _operation("CopyObject", "storage.s3.object.copy", copying.copy_object),
     # listings
     _operation("ListObjects", "storage.s3.object.list", listing.list_objects),
     _operation("ListObjectsV2", "storage.s3.object.list_v2", listing.list_objects_v2),
-    _operation("ListObjectVersions", "storage.s3.object.list_versions", listing.list_object_versions),
+    _operation("ListObjectVersions", "storage.s3.object.list_versions", versions.list_object_versions),
     # multipart
     _operation("CreateMultipartUpload", "storage.s3.upload.create", multipart.create_multipart_upload),
     _operation("UploadPart", "storage.s3.upload.part", multipart.upload_part),
@@ -78,7 +81,8 @@ OPERATIONS: Final = (
     # sub-resources nobody has configured
     _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
     _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
-    _operation("GetBucketVersioning", "storage.s3.bucket.get_versioning", configuration.get_bucket_versioning),
+    _operation("GetBucketVersioning", "storage.s3.bucket.get_versioning", versions.get_bucket_versioning),
+    _operation("PutBucketVersioning", "storage.s3.bucket.put_versioning", versions.put_bucket_versioning),
     _operation("GetBucketRequestPayment", "storage.s3.bucket.get_payment", configuration.get_bucket_request_payment),
     _operation("GetBucketLogging", "storage.s3.bucket.get_logging", configuration.get_bucket_logging),
     _operation(
@@ -93,10 +97,15 @@ OPERATIONS: Final = (
     _operation("GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", configuration.get_bucket_policy_status),
     _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", configuration.get_bucket_encryption),
     _operation(
-        "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", configuration.get_object_lock_configuration
+        "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", object_lock.get_object_lock_configuration
     ),
-    _operation("GetObjectRetention", "storage.s3.object.get_retention", configuration.get_object_retention),
-    _operation("GetObjectLegalHold", "storage.s3.object.get_legal_hold", configuration.get_object_legal_hold),
+    _operation("GetObjectRetention", "storage.s3.object.get_retention", object_lock.get_object_retention),
+    _operation("GetObjectLegalHold", "storage.s3.object.get_legal_hold", object_lock.get_object_legal_hold),
+    _operation(
+        "PutObjectLockConfiguration", "storage.s3.bucket.put_object_lock", object_lock.put_object_lock_configuration
+    ),
+    _operation("PutObjectRetention", "storage.s3.object.put_retention", object_lock.put_object_retention),
+    _operation("PutObjectLegalHold", "storage.s3.object.put_legal_hold", object_lock.put_object_legal_hold),
     _operation(
         "GetBucketOwnershipControls",
         "storage.s3.bucket.get_ownership",

@@ -8,7 +8,7 @@ from gateway.errors import StorageError
 from gateway.metadata import configurations, objects
 from gateway.metadata.configurations import Kind
 from gateway.metadata.records import ObjectRecord
-from gateway.operations import access
+from gateway.operations import access, versions
 from gateway.operations.services import Services
 from gateway.operations.shapes import (
     DeleteBucketTaggingInput,
@@ -82,11 +82,7 @@ async def _replace(services: Services, call: Call, asked: Named, tags: Mapping[s
 
 
 async def _find(services: Services, call: Call, asked: Named) -> ObjectRecord:
-    access.require_null_version(asked.version_id, asked.key)
-    record = await objects.describe_object(services.session, call.scope, asked.bucket, asked.key)
-    if record is None:
-        raise await access.missing_key(services, call, asked.bucket, asked.key)
-    return record
+    return await versions.find_object(services, call, asked.bucket, asked.key, asked.version_id)
 
 
 def _version_id(record: ObjectRecord) -> str | None:

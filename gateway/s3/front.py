@@ -22,6 +22,7 @@ from gateway.s3 import model as s3_model
 from gateway.s3.codec import Fields, OperationCodec, compile_codecs, effective_headers
 from gateway.s3.errors import render_error
 from gateway.s3.model import Body, OperationModel
+from gateway.s3.post_object import IdentifyForm, PostObject
 from gateway.s3.router import Router
 from gateway.telemetry.events import RequestLog
 from gateway.wire.addressing import resolve
@@ -82,6 +83,7 @@ class S3Front:
         operations: Iterable[Operation],
         services: Any,
         identify: Authenticate,
+        identify_form: IdentifyForm | None = None,
         *,
         tenant: Tenant,
         domain: str | None,
@@ -96,8 +98,15 @@ class S3Front:
         self._tenant = tenant
         self._domain = domain
         self._limits = limits
+        self._post_object = self._forms(identify_form)
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
         self._constant_fields = ((b"x-amz-id-2", self._host_id.encode("ascii")), *PROTECTIVE_HEADERS)
+
+    def _forms(self, identify: IdentifyForm | None) -> PostObject | None:
+        put = self._operations.get("PutObject")
+        if identify is None or put is None:
+            return None
+        return PostObject(put, self._codecs["PutObject"], identify, self._limits.body, self._limits.max_put_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if "rowlock.log" not in scope:
@@ -139,6 +148,8 @@ class S3Front:
         identity = await self._identify(request)
         log.access_key_id = identity.principal.access_key_id
 
+        if model.name == "PostObject" and self._post_object is not None and isinstance(address, BucketAddress):
+            return await self._post(self._post_object, request, receive, address, headers, identity, log)
         operation = self._operations.get(model.name)
         if operation is None:
             raise StorageError("NotImplemented", Operation=model.name)
@@ -147,19 +158,43 @@ class S3Front:
         _refuse_anonymous_overrides(identity.principal, fields)
         fields |= await self._read_body(request, receive, identity.payload, codec, log)
 
-        call = Call(
+        call = self._call(request, headers, identity.principal, operation)
+        output = await operation.handler(self._services, call, codec.build(fields))
+        return codec.render(output)
+
+    async def _post(
+        self,
+        post_object: PostObject,
+        request: RawRequest,
+        receive: Receive,
+        address: BucketAddress,
+        headers: Mapping[str, str],
+        identity: Identity,
+        log: RequestLog,
+    ) -> Response:
+        def call_of(principal: Principal, operation: Operation, key: str) -> Call:
+            log.access_key_id, log.key = principal.access_key_id, key
+            return self._call(request, headers, principal, operation)
+
+        log.bytes_in = request.content_length or 0
+        return await post_object(
+            self._services, request, receive, address, identity.principal, identity.payload, call_of
+        )
+
+    def _call(
+        self, request: RawRequest, headers: Mapping[str, str], principal: Principal, operation: Operation
+    ) -> Call:
+        return Call(
             tenant=self._tenant,
-            principal=identity.principal,
+            principal=principal,
             operation=operation.policy_name,
-            request_id=request_id,
+            request_id=request.request_id,
             method=request.method,
             path=request.raw_path.decode("ascii"),
             headers_json=visible_headers(headers),
             client_address=request.client_address,
             secure=request.secure,
         )
-        output = await operation.handler(self._services, call, codec.build(fields))
-        return codec.render(output)
 
     async def _read_body(
         self, request: RawRequest, receive: Receive, payload: Payload, codec: OperationCodec, log: RequestLog

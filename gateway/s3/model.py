@@ -134,6 +134,9 @@ OPAQUE_TEXT: Final = frozenset({"Expires", "ResponseExpires"})
 # Regions are ours to name, and S3 answers InvalidLocationConstraint for a wrong one, not MalformedXML.
 OPEN_ENUMS: Final = frozenset({"BucketLocationConstraint"})
 
+# Periods: S3 answers a negative one as it answers zero, with the operation's own code, not MalformedXML.
+SIGNED: Final = frozenset({"Days", "Years"})
+
 # S3 refuses these documents without the member, the model calls it optional.
 REQUIRED: Final = frozenset(
     {

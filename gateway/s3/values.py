@@ -188,10 +188,11 @@ def _version_reader(text: str) -> str:
 # --- strict values -------------------------------------------------------------------------------------------
 
 
-def strict_integer(text: str, maximum: int) -> int:
-    """A canonical non-negative decimal: no sign, no leading zero. Raises ValueError."""
+def strict_integer(text: str, maximum: int, *, signed: bool = False) -> int:
+    """A canonical decimal: no leading zero, and no sign but the minus of a signed one. Raises ValueError."""
     text = text.strip()
-    if _XML_INTEGER.fullmatch(text) is None or (number := int(text)) > maximum:
+    digits = text.removeprefix("-") if signed else text
+    if _XML_INTEGER.fullmatch(digits) is None or (number := int(text)) > maximum:
         raise ValueError("not an integer in range")
     return number
 

@@ -16,7 +16,7 @@ from lxml import etree
 
 from gateway.errors import StorageError
 from gateway.operations import shapes
-from gateway.s3.model import S3_NAMESPACE, Kind, Location, Member, Shape
+from gateway.s3.model import S3_NAMESPACE, SIGNED, Kind, Location, Member, Shape
 from gateway.s3.values import iso8601, strict_boolean, strict_instant, strict_integer
 
 DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -83,7 +83,7 @@ def element_reader(shape: Shape) -> ElementReader:
 def _leaf_reader(shape: Shape) -> ElementReader:
     convert: Callable[[str], Any]
     if shape.kind is Kind.INTEGER:
-        convert = partial(strict_integer, maximum=shape.maximum or 2**63 - 1)
+        convert = partial(strict_integer, maximum=shape.maximum or 2**63 - 1, signed=shape.name in SIGNED)
     elif shape.kind is Kind.BOOLEAN:
         convert = strict_boolean
     elif shape.kind is Kind.TIMESTAMP:

@@ -9,10 +9,19 @@ LIMIT %(page_size)s::integer;
 INSERT INTO storage.buckets (id, name, owner, owner_id, public)
 VALUES (%(bucket)s::text, %(bucket)s::text, rowlock.subject_uuid(%(owner_id)s::text), %(owner_id)s::text, %(public)s::boolean);
 
+-- name: create_locked_bucket
+SELECT rowlock.create_locked_bucket(%(bucket)s::text, %(owner_id)s::text, %(public)s::boolean);
+
+-- name: set_versioning
+SELECT rowlock.set_versioning(%(bucket)s::text, %(status)s::text);
+
+-- name: put_lock_configuration
+SELECT rowlock.put_lock_configuration(%(bucket)s::text, %(document)s::jsonb);
+
 -- name: find_bucket
 -- lane: quick
 -- As the caller; with what to say when it sees nothing.
-SELECT b.id, b.created_at, b.owner_id, b.public, rowlock.bucket_visibility(%(bucket)s::text)
+SELECT b.id, b.created_at, b.owner_id, b.public, rowlock.bucket_visibility(%(bucket)s::text), b.versioning_status
 FROM (SELECT) AS once
 LEFT JOIN storage.buckets AS b ON b.id = %(bucket)s::text;
 

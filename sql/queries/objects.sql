@@ -24,8 +24,39 @@ FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
     AND o.archived_at IS NULL AND NOT o.is_delete_marker;
 
+-- name: find_version
+-- lane: quick
+-- One version by its id ('null' for the one without), as the caller sees it; it may be a delete marker.
+SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
+    o.backend, o.blob_id, CASE WHEN %(with_content)s::boolean THEN o.content END, o.part_sizes, o.part_blobs, o.part_checksums,
+    o.checksum_algorithm, o.checksum_type, o.checksum_value,
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0)),
+    o.is_delete_marker
+FROM storage.objects AS o
+WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C" AND o.archived_at IS NULL
+    AND CASE WHEN o.is_versioned THEN o.version ELSE 'null' END = %(version_id)s::text
+UNION ALL
+SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
+    o.backend, o.blob_id, CASE WHEN %(with_content)s::boolean THEN o.content END, o.part_sizes, o.part_blobs, o.part_checksums,
+    o.checksum_algorithm, o.checksum_type, o.checksum_value,
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption, NULL::bigint, o.is_delete_marker
+FROM storage.objects AS o
+WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C" AND o.archived_at IS NOT NULL
+    AND o.archived_version = %(version_id)s::text COLLATE "C";
+
+-- name: explain_missing
+-- lane: quick
+-- Why a read found no current object: what to say of the bucket, and the delete marker that is there instead.
+SELECT rowlock.bucket_visibility(%(bucket)s::text), o.version, o.is_versioned, o.updated_at
+FROM (SELECT) AS once
+LEFT JOIN storage.objects AS o
+    ON o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C" AND o.archived_at IS NULL
+    AND o.is_delete_marker;
+
 -- name: put_object
-SELECT put.last_modified,
+SELECT put.last_modified, put.version_id,
     (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
      WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM rowlock.put_object(
@@ -51,15 +82,22 @@ FROM rowlock.replace_metadata(
 -- name: replace_tags
 SELECT rowlock.replace_tags(%(id)s::uuid, %(version)s::text, %(tags)s::jsonb);
 
--- name: is_current_version
-SELECT rowlock.is_current_version(%(bucket)s::text, %(key)s::text, %(version)s::text);
+-- name: find_written_version
+SELECT written.last_modified, written.version_id
+FROM rowlock.find_written_version(%(bucket)s::text, %(key)s::text, %(version)s::text) AS written;
 
 -- name: delete_object
-SELECT rowlock.delete_object(%(bucket)s::text, %(key)s::text, %(if_match)s::text);
+SELECT deleted.outcome, deleted.version_id, deleted.is_marker
+FROM rowlock.delete_object(
+    %(bucket)s::text, %(key)s::text, %(version_id)s::text, %(owner_id)s::text, %(if_match)s::text,
+    %(if_size)s::bigint, %(if_modified)s::timestamptz, %(bypass)s::boolean) AS deleted;
 
 -- name: delete_objects
-SELECT outcome.name, outcome.outcome
-FROM rowlock.delete_objects(%(bucket)s::text, %(keys)s::text[], %(etags)s::text[]) AS outcome;
+SELECT deleted.outcome, deleted.version_id, deleted.is_marker
+FROM rowlock.delete_objects(
+    %(bucket)s::text, %(keys)s::text[], %(version_ids)s::text[], %(owner_id)s::text, %(etags)s::text[],
+    %(sizes)s::bigint[], %(modified)s::timestamptz[], %(bypass)s::boolean) AS deleted
+ORDER BY deleted.ordinal;
 
 -- name: list_objects
 SELECT listed.*
@@ -71,3 +109,23 @@ FROM rowlock.list_objects(
 SELECT listed.*
 FROM rowlock.list_objects_flat(
     %(bucket)s::text, %(lower)s::text, %(upper)s::text, %(page_size)s::integer) AS listed;
+
+-- name: version_position
+-- lane: quick
+-- As text: it may be infinity, which is no instant to Python.
+SELECT rowlock.version_position(%(bucket)s::text, %(key)s::text, %(version_id)s::text)::text;
+
+-- name: list_versions
+SELECT listed.*
+FROM rowlock.list_versions(
+    %(bucket)s::text, %(lower)s::text, %(upper)s::text, %(inside)s::text, %(inside_at)s::timestamptz,
+    %(prefix_length)s::integer, %(delimiter)s::text, %(seek)s::text, %(page_size)s::integer) AS listed;
+
+-- name: put_lock
+SELECT rowlock.put_lock(
+    %(bucket)s::text, %(key)s::text, %(version_id)s::text, %(sets_retention)s::boolean, %(mode)s::text,
+    %(until)s::timestamptz, %(legal_hold)s::boolean, %(bypass)s::boolean);
+
+-- name: has_object_lock
+-- lane: quick
+SELECT rowlock.lock_configuration(%(bucket)s::text) IS NOT NULL;

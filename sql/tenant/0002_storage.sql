@@ -68,11 +68,19 @@ ALTER TABLE storage.objects
     ADD COLUMN IF NOT EXISTS lock_until timestamptz,
     ADD COLUMN IF NOT EXISTS legal_hold boolean,
     ADD COLUMN IF NOT EXISTS encryption jsonb;
+-- The id under which S3 knows an archived version ('null' or its version); NULL for the current one, so that replacing
+-- a current row changes no indexed column (an index on version would forbid heap-only updates).
+ALTER TABLE storage.objects ADD COLUMN IF NOT EXISTS archived_version text COLLATE "C";
 -- Inline bytes are small and rarely compress: keep them as they are.
 ALTER TABLE storage.objects ALTER COLUMN content SET STORAGE EXTERNAL;
 
 CREATE UNIQUE INDEX IF NOT EXISTS bucketid_objname
     ON storage.objects (bucket_id, name COLLATE "C") WHERE archived_at IS NULL;
+-- Archived versions by name, newest first, and by id. Objects of unversioned buckets are not in them.
+CREATE UNIQUE INDEX IF NOT EXISTS objects_archived_order
+    ON storage.objects (bucket_id, name COLLATE "C", archived_at DESC) WHERE archived_at IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS objects_archived_version
+    ON storage.objects (bucket_id, name COLLATE "C", archived_version) WHERE archived_at IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS objects_blob_id ON storage.objects (blob_id) WHERE blob_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS objects_part_blobs ON storage.objects USING gin (part_blobs) WHERE part_blobs IS NOT NULL;
 
@@ -176,6 +184,9 @@ END
 $$;
 CREATE OR REPLACE TRIGGER update_objects_updated_at BEFORE UPDATE ON storage.objects FOR EACH ROW
     WHEN (OLD.archived_at IS NOT DISTINCT FROM NEW.archived_at
+        -- the gateway sets the time itself
+        AND (OLD.updated_at IS NOT DISTINCT FROM NEW.updated_at
+            OR NOT pg_has_role(session_user, 'rowlock_gateway', 'MEMBER'))
         AND ((OLD.tags, OLD.acl, OLD.lock_mode, OLD.lock_until, OLD.legal_hold)
                 IS NOT DISTINCT FROM (NEW.tags, NEW.acl, NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
             OR (OLD.version, OLD.metadata, OLD.user_metadata)

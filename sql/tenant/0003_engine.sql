@@ -47,8 +47,9 @@ BEGIN
 END
 $$;
 
--- The columns that say where bytes are belong to the gateway: a role with UPDATE on its own row must not point it at
--- somebody else's blob, nor at none.
+-- The columns that say where bytes are, which version a row is and how it is locked belong to the gateway: a role with
+-- UPDATE on its own row must not point it at somebody else's blob, nor at none, nor take a lock off. The triggers ask for
+-- the login themselves, so that the gateway's own writes call no function.
 CREATE FUNCTION rowlock.guard_bytes() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
 $$
@@ -58,11 +59,19 @@ BEGIN
 END
 $$;
 CREATE TRIGGER guard_bytes_insert BEFORE INSERT ON storage.objects FOR EACH ROW
-    WHEN (NEW.blob_id IS NOT NULL OR NEW.content IS NOT NULL OR NEW.part_blobs IS NOT NULL OR NEW.size_bytes IS NOT NULL)
+    WHEN ((NEW.blob_id IS NOT NULL OR NEW.content IS NOT NULL OR NEW.part_blobs IS NOT NULL
+            OR NEW.size_bytes IS NOT NULL OR NEW.archived_at IS NOT NULL OR NEW.is_versioned OR NEW.is_delete_marker
+            OR NEW.lock_mode IS NOT NULL OR NEW.lock_until IS NOT NULL OR NEW.legal_hold)
+        AND NOT pg_has_role(session_user, 'rowlock_gateway', 'MEMBER'))
     EXECUTE FUNCTION rowlock.guard_bytes();
 CREATE TRIGGER guard_bytes_update BEFORE UPDATE ON storage.objects FOR EACH ROW
-    WHEN ((NEW.blob_id, NEW.content, NEW.part_blobs, NEW.part_sizes, NEW.size_bytes, NEW.etag, NEW.backend)
-        IS DISTINCT FROM (OLD.blob_id, OLD.content, OLD.part_blobs, OLD.part_sizes, OLD.size_bytes, OLD.etag, OLD.backend))
+    -- the engine itself acts for other logins where a trigger makes another version current
+    WHEN (NOT pg_has_role(session_user, 'rowlock_gateway', 'MEMBER') AND current_user <> 'rowlock_engine'
+        AND (NEW.blob_id, NEW.content, NEW.part_blobs, NEW.part_sizes, NEW.size_bytes, NEW.etag, NEW.backend,
+            NEW.archived_at, NEW.is_versioned, NEW.is_delete_marker, NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
+        IS DISTINCT FROM (
+            OLD.blob_id, OLD.content, OLD.part_blobs, OLD.part_sizes, OLD.size_bytes, OLD.etag, OLD.backend,
+            OLD.archived_at, OLD.is_versioned, OLD.is_delete_marker, OLD.lock_mode, OLD.lock_until, OLD.legal_hold))
     EXECUTE FUNCTION rowlock.guard_bytes();
 
 -- Whoever removes or replaces a row's bytes, in whatever way, leaves the blobs to the sweeper in the same transaction.
@@ -88,7 +97,9 @@ CREATE TRIGGER release_bytes_delete AFTER DELETE ON storage.objects FOR EACH ROW
     EXECUTE FUNCTION rowlock.release_bytes();
 CREATE TRIGGER release_bytes_update AFTER UPDATE ON storage.objects FOR EACH ROW
     WHEN ((OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL)
-        AND (OLD.blob_id, OLD.part_blobs) IS DISTINCT FROM (NEW.blob_id, NEW.part_blobs))
+        AND (OLD.blob_id, OLD.part_blobs) IS DISTINCT FROM (NEW.blob_id, NEW.part_blobs)
+        -- else keep_version (0010) gives them to the archived row
+        AND NOT ((OLD.is_versioned OR NEW.is_versioned) AND OLD.version IS DISTINCT FROM NEW.version))
     EXECUTE FUNCTION rowlock.release_bytes();
 
 CREATE FUNCTION rowlock.release_all_bytes() RETURNS trigger

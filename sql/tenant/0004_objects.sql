@@ -3,25 +3,46 @@
 -- Refusals carry a SQLSTATE of class RL, mapped to S3's codes in gateway/metadata/errors.py:
 --   RL001 NoSuchBucket          RL002 NoSuchKey           RL003 PreconditionFailed   RL004 the writer's epoch is dead
 --   RL005 EntityTooLarge        RL006 type not allowed    RL007 NoSuchUpload         RL008 ConditionalRequestConflict
---   RL009 InvalidPart           RL000 a dry run came to its end
+--   RL009 InvalidPart           RL010 AccessDenied: the version is locked             RL011 the bucket has no object lock
+--   RL012 InvalidBucketState    RL013 NoSuchVersion       RL000 a dry run came to its end
 
 -- What a write must know of a bucket and of the key's current object, seen past row-level security. It is told to the
--- functions below only, never to the caller.
+-- functions below only, never to the caller. A key whose current version is a delete marker has no object, but a
+-- ``marker_id``. ``null_id`` is an archived null version, which a write into a suspended bucket takes the place of.
 CREATE FUNCTION rowlock.write_facts(
     p_bucket text, p_name text,
-    OUT file_size_limit bigint, OUT allowed_mime_types text[], OUT object_id uuid, OUT etag text, OUT version text)
+    OUT file_size_limit bigint, OUT allowed_mime_types text[], OUT versioning_status text, OUT object_lock jsonb,
+    OUT object_id uuid, OUT etag text, OUT version text, OUT size_bytes bigint, OUT updated_at timestamptz,
+    OUT marker_id uuid, OUT null_id uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
+DECLARE
+    is_marker boolean;
 BEGIN
-    PERFORM rowlock.require_gateway();
-    SELECT b.file_size_limit, b.allowed_mime_types, o.id, o.etag, o.version
-    INTO file_size_limit, allowed_mime_types, object_id, etag, version
+    IF NOT pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER') THEN
+        PERFORM rowlock.require_gateway();
+    END IF;
+    SELECT b.file_size_limit, b.allowed_mime_types, b.versioning_status,
+        o.id, o.etag, o.version, o.size_bytes, o.updated_at, o.is_delete_marker
+    INTO file_size_limit, allowed_mime_types, versioning_status,
+        object_id, etag, version, size_bytes, updated_at, is_marker
     FROM storage.buckets AS b
-    LEFT JOIN storage.objects AS o ON o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
-        AND o.archived_at IS NULL AND NOT o.is_delete_marker
+    LEFT JOIN storage.objects AS o
+        ON o.bucket_id = p_bucket AND o.name = p_name COLLATE "C" AND o.archived_at IS NULL
     WHERE b.id = p_bucket;
     IF NOT FOUND THEN
         RAISE SQLSTATE 'RL001';
+    END IF;
+    IF is_marker THEN
+        marker_id := object_id;
+        object_id := NULL; etag := NULL; version := NULL; size_bytes := NULL; updated_at := NULL;
+    END IF;
+    IF versioning_status = 'ENABLED' THEN
+        object_lock := rowlock.lock_configuration(p_bucket);
+    ELSIF versioning_status = 'SUSPENDED' THEN
+        SELECT o.id INTO null_id FROM storage.objects AS o
+        WHERE o.bucket_id = p_bucket AND o.name = p_name COLLATE "C" AND o.archived_at IS NOT NULL
+            AND o.archived_version = 'null' COLLATE "C";
     END IF;
 END
 $$;
@@ -101,6 +122,16 @@ BEGIN
 END
 $$;
 
+-- Both for a write that has a blob: raises RL004, or says since when the blob is a row's.
+CREATE FUNCTION rowlock.admit_blob(p_epoch integer, p_blob_id text) RETURNS timestamptz
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+$$
+BEGIN
+    PERFORM rowlock.require_epoch(p_epoch);
+    RETURN rowlock.blob_owned_since(p_blob_id);
+END
+$$;
+
 -- Writers of one key take turns. 64 bits; the lock is held for the committing transaction only.
 CREATE FUNCTION rowlock.lock_key(p_bucket text, p_name text) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = '' AS
@@ -114,30 +145,36 @@ $$
 $$;
 
 -- Puts an object: new row or new content of the row, as the caller, so that policies see the true statement with the
--- true size and type. A new key needs INSERT only; a key that exists needs SELECT and UPDATE.
+-- true size and type. A new key needs INSERT only; a key that exists needs SELECT and UPDATE, in a versioned bucket too:
+-- there the trigger keep_version (0010) keeps what the row was before as an archived version.
+--
+-- This is the hot path: no subtransaction, and a function is called only where a request or a bucket asks for it.
+-- ``version_id`` is NULL unless the bucket keeps versions: S3 does not tell the null version a suspended one writes.
 CREATE FUNCTION rowlock.put_object(
     p_bucket text, p_name text, p_version text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb,
     p_epoch integer, p_backend text, p_blob_id text, p_content bytea, p_size bigint, p_etag text,
     p_part_sizes bigint[], p_part_blobs text[], p_part_checksums text[],
     p_checksum_algorithm text, p_checksum_type text, p_checksum_value text, p_attributes jsonb,
-    p_if_match text, p_if_none_match text)
-RETURNS TABLE (object_id uuid, last_modified timestamptz)
+    p_if_match text, p_if_none_match text,
+    OUT last_modified timestamptz, OUT version_id text)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
     facts record;
-    moment timestamptz;
+    keeps_versions boolean;
+    owner_uuid uuid;
+    attributes jsonb;
 BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(p_bucket || '/' || p_name, 0));
     IF p_epoch IS NOT NULL THEN
-        PERFORM rowlock.require_epoch(p_epoch);
-    END IF;
-    PERFORM rowlock.lock_key(p_bucket, p_name);
-    IF p_epoch IS NOT NULL THEN
-        last_modified := rowlock.blob_owned_since(coalesce(p_blob_id, p_part_blobs[1]));
+        last_modified := rowlock.admit_blob(p_epoch, coalesce(p_blob_id, p_part_blobs[1]));
         IF last_modified IS NOT NULL THEN
-            RETURN NEXT;
+            version_id := CASE rowlock.bucket_versioning(p_bucket) WHEN 'ENABLED' THEN p_version END;
             RETURN;
         END IF;
+    END IF;
+    IF p_owner_id IS NOT NULL THEN
+        owner_uuid := rowlock.subject_uuid(p_owner_id);
     END IF;
     -- A row may come or go by plain SQL, which takes no lock of ours; look again, but not for ever.
     FOR attempt IN 1..5 LOOP
@@ -149,24 +186,29 @@ BEGIN
             PERFORM rowlock.require_limits(
                 p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
         END IF;
-        moment := clock_timestamp();
+        keeps_versions := facts.versioning_status = 'ENABLED';
+        last_modified := clock_timestamp();
+        attributes := p_attributes;
+        IF facts.object_lock IS NOT NULL OR attributes IS NOT NULL THEN
+            attributes := rowlock.with_lock(attributes, facts.object_lock, last_modified);
+        END IF;
+        version_id := CASE WHEN keeps_versions THEN p_version END;
         IF facts.object_id IS NOT NULL THEN
             UPDATE storage.objects AS o SET
-                version = p_version, owner = rowlock.subject_uuid(p_owner_id), owner_id = p_owner_id,
-                metadata = p_metadata, user_metadata = p_user_metadata,
+                version = p_version, is_versioned = keeps_versions, owner = owner_uuid, owner_id = p_owner_id,
+                created_at = CASE WHEN facts.versioning_status = 'DISABLED' THEN o.created_at ELSE last_modified END,
+                updated_at = last_modified, metadata = p_metadata, user_metadata = p_user_metadata,
                 backend = p_backend, blob_id = p_blob_id, content = p_content, size_bytes = p_size, etag = p_etag,
                 part_sizes = p_part_sizes, part_blobs = p_part_blobs, part_checksums = p_part_checksums,
                 checksum_algorithm = p_checksum_algorithm, checksum_type = p_checksum_type,
                 checksum_value = p_checksum_value,
-                tags = p_attributes -> 'tags', acl = p_attributes -> 'acl', lock_mode = p_attributes ->> 'lock_mode',
-                lock_until = (p_attributes ->> 'lock_until')::timestamptz,
-                legal_hold = (p_attributes ->> 'legal_hold')::boolean, encryption = p_attributes -> 'encryption'
+                tags = attributes -> 'tags', acl = attributes -> 'acl', lock_mode = attributes ->> 'lock_mode',
+                lock_until = (attributes ->> 'lock_until')::timestamptz,
+                legal_hold = (attributes ->> 'legal_hold')::boolean, encryption = attributes -> 'encryption'
             -- the name too: plain SQL may rename the row while this waits for it
             WHERE o.id = facts.object_id AND o.etag IS NOT DISTINCT FROM facts.etag
-                AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
-            RETURNING o.id, o.updated_at INTO object_id, last_modified;
+                AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C" AND o.archived_at IS NULL;
             IF FOUND THEN
-                RETURN NEXT;
                 RETURN;
             END IF;
             IF (rowlock.write_facts(p_bucket, p_name)).object_id = facts.object_id
@@ -175,26 +217,32 @@ BEGIN
                 RAISE insufficient_privilege USING MESSAGE = 'no policy lets this role replace the object';
             END IF;
         ELSE
-            -- Without a conflict target: naming one would ask for the SELECT policies too, which a role that may
-            -- only insert does not pass.
+            IF facts.null_id IS NOT NULL THEN
+                -- no row of the caller's is replaced that would show its right to this one
+                DELETE FROM storage.objects AS o WHERE o.id = facts.null_id;
+                IF NOT FOUND THEN
+                    RAISE insufficient_privilege USING MESSAGE = 'no policy lets this role replace the null version';
+                END IF;
+            END IF;
+            IF facts.marker_id IS NOT NULL THEN
+                PERFORM rowlock.set_aside(facts.marker_id, keeps_versions);
+            END IF;
+            -- without a conflict target, which would ask the SELECT policies about the new row
             INSERT INTO storage.objects (
-                bucket_id, name, version, owner, owner_id, metadata, user_metadata, created_at, updated_at,
+                bucket_id, name, version, is_versioned, owner, owner_id, metadata, user_metadata, created_at, updated_at,
                 backend, blob_id, content, size_bytes, etag, part_sizes, part_blobs, part_checksums,
                 checksum_algorithm, checksum_type, checksum_value,
                 tags, acl, lock_mode, lock_until, legal_hold, encryption)
             VALUES (
-                p_bucket, p_name, p_version, rowlock.subject_uuid(p_owner_id), p_owner_id, p_metadata,
-                p_user_metadata, moment, moment,
+                p_bucket, p_name, p_version, keeps_versions, owner_uuid, p_owner_id, p_metadata,
+                p_user_metadata, last_modified, last_modified,
                 p_backend, p_blob_id, p_content, p_size, p_etag, p_part_sizes, p_part_blobs, p_part_checksums,
                 p_checksum_algorithm, p_checksum_type, p_checksum_value,
-                p_attributes -> 'tags', p_attributes -> 'acl', p_attributes ->> 'lock_mode',
-                (p_attributes ->> 'lock_until')::timestamptz, (p_attributes ->> 'legal_hold')::boolean,
-                p_attributes -> 'encryption')
+                attributes -> 'tags', attributes -> 'acl', attributes ->> 'lock_mode',
+                (attributes ->> 'lock_until')::timestamptz, (attributes ->> 'legal_hold')::boolean,
+                attributes -> 'encryption')
             ON CONFLICT DO NOTHING;
             IF FOUND THEN
-                object_id := NULL;
-                last_modified := moment;
-                RETURN NEXT;
                 RETURN;
             END IF;
         END IF;
@@ -231,18 +279,19 @@ BEGIN
             END IF;
         ELSE
             INSERT INTO storage.objects (bucket_id, name, owner, owner_id, metadata, user_metadata)
-            VALUES (p_bucket, p_name, rowlock.subject_uuid(p_owner_id), p_owner_id, p_metadata, p_user_metadata);
+            VALUES (p_bucket, p_name, rowlock.subject_uuid(p_owner_id), p_owner_id, p_metadata, p_user_metadata)
+            -- a delete marker is there, or somebody else made the key meanwhile; the commit will look again
+            ON CONFLICT DO NOTHING;
         END IF;
         RAISE SQLSTATE 'RL000';
     EXCEPTION
         WHEN SQLSTATE 'RL000' THEN NULL;
-        -- somebody else made the key meanwhile; the commit will look again
-        WHEN unique_violation THEN NULL;
     END;
 END
 $$;
 
--- Replaces what describes an object and leaves its bytes alone (CopyObject onto itself).
+-- Replaces what describes an object and leaves its bytes alone (CopyObject onto itself). A bucket that keeps versions
+-- gets a new one instead: then nothing is done and last_modified is NULL.
 CREATE FUNCTION rowlock.replace_metadata(
     p_bucket text, p_name text, p_source_version text, p_metadata jsonb, p_user_metadata jsonb,
     p_tags jsonb, p_keep_tags boolean, p_if_match text, p_if_none_match text)
@@ -255,6 +304,10 @@ BEGIN
     PERFORM rowlock.lock_key(p_bucket, p_name);
     facts := rowlock.write_facts(p_bucket, p_name);
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
+    IF facts.versioning_status <> 'DISABLED' THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
     UPDATE storage.objects AS o SET
         metadata = p_metadata, user_metadata = p_user_metadata, updated_at = clock_timestamp(),
         tags = CASE WHEN p_keep_tags THEN o.tags ELSE p_tags END
@@ -270,46 +323,18 @@ BEGIN
 END
 $$;
 
--- Did a put whose COMMIT was lost on the way take effect? Waits for the writer first, should it still be at work.
-CREATE FUNCTION rowlock.is_current_version(p_bucket text, p_name text, p_version text) RETURNS boolean
+-- Did a put whose COMMIT was lost on the way take effect? Waits for the writer first, should it still be at work. A row
+-- that says so may be archived by now.
+CREATE FUNCTION rowlock.find_written_version(
+    p_bucket text, p_name text, p_version text, OUT last_modified timestamptz, OUT version_id text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
     PERFORM rowlock.require_gateway();
     PERFORM rowlock.lock_key(p_bucket, p_name);
-    RETURN EXISTS (
-        SELECT FROM storage.objects AS o
-        WHERE o.bucket_id = p_bucket AND o.name = p_name COLLATE "C" AND o.version = p_version);
-END
-$$;
-
--- Deletes as the caller. 'deleted', or 'absent'; a row the caller may not delete is refused, not hidden.
-CREATE FUNCTION rowlock.delete_object(p_bucket text, p_name text, p_if_match text) RETURNS text
-LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
-$$
-DECLARE
-    facts record;
-BEGIN
-    FOR attempt IN 1..5 LOOP
-        facts := rowlock.write_facts(p_bucket, p_name);
-        PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, NULL);
-        IF facts.object_id IS NULL THEN
-            RETURN 'absent';
-        END IF;
-        DELETE FROM storage.objects AS o
-        WHERE o.id = facts.object_id AND o.archived_at IS NULL
-            AND o.bucket_id = p_bucket AND o.name = p_name COLLATE "C"
-            AND (p_if_match IS NULL OR o.etag IS NOT DISTINCT FROM facts.etag);
-        IF FOUND THEN
-            RETURN 'deleted';
-        END IF;
-        IF (rowlock.write_facts(p_bucket, p_name)).object_id = facts.object_id
-            AND (rowlock.write_facts(p_bucket, p_name)).etag IS NOT DISTINCT FROM facts.etag
-        THEN
-            RAISE insufficient_privilege USING MESSAGE = 'no policy lets this role delete the object';
-        END IF;
-    END LOOP;
-    RAISE SQLSTATE 'RL008';
+    SELECT o.updated_at, CASE WHEN o.is_versioned THEN o.version END INTO last_modified, version_id
+    FROM storage.objects AS o
+    WHERE o.bucket_id = p_bucket AND o.name = p_name COLLATE "C" AND o.version = p_version AND NOT o.is_delete_marker;
 END
 $$;
 
@@ -328,8 +353,8 @@ BEGIN
 END
 $$;
 
--- Deletes many as the caller: one row for each name that could not be deleted although it exists.
-CREATE FUNCTION rowlock.delete_objects(p_bucket text, p_names text[], p_etags text[])
+-- Deletes the objects of these names as the caller, in a bucket that never kept versions; one row for each name.
+CREATE FUNCTION rowlock.delete_names(p_bucket text, p_names text[], p_etags text[])
 RETURNS TABLE (name text, outcome text)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
@@ -408,6 +433,7 @@ $$;
 ALTER FUNCTION rowlock.write_facts(text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.require_epoch(integer) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.blob_owned_since(text) OWNER TO rowlock_engine;
-ALTER FUNCTION rowlock.is_current_version(text, text, text) OWNER TO rowlock_engine;
+ALTER FUNCTION rowlock.admit_blob(integer, text) OWNER TO rowlock_engine;
+ALTER FUNCTION rowlock.find_written_version(text, text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.existing_names(text, text[]) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.bucket_exists(text) OWNER TO rowlock_engine;

@@ -11,6 +11,10 @@ DECLARE
     started timestamptz;
 BEGIN
     PERFORM rowlock.require_gateway();
+    IF p_attributes IS NOT NULL THEN
+        -- a lock the bucket cannot give is refused now, not at completion
+        PERFORM rowlock.with_lock(p_attributes, rowlock.lock_configuration(p_bucket), clock_timestamp());
+    END IF;
     INSERT INTO storage.s3_multipart_uploads (
         id, bucket_id, key, version, owner_id, metadata, user_metadata, backend, checksum_algorithm, checksum_type,
         attributes)

@@ -61,9 +61,6 @@ ALTER FUNCTION rowlock.note_lifecycle() OWNER TO rowlock_engine;
 CREATE TRIGGER note_lifecycle AFTER INSERT OR UPDATE OR DELETE ON storage.bucket_configurations FOR EACH ROW
     EXECUTE FUNCTION rowlock.note_lifecycle();
 
-CREATE UNIQUE INDEX IF NOT EXISTS objects_archived_order
-    ON storage.objects (bucket_id, name COLLATE "C", archived_at DESC) WHERE archived_at IS NOT NULL;
-
 -- Object lock (API_ObjectLockRetention): a version under retention or legal hold is not removed, whatever a rule says.
 CREATE FUNCTION rowlock.is_held(p_object storage.objects) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = '' AS
@@ -95,7 +92,6 @@ $$
 DECLARE
     status text;
     object storage.objects;
-    moment timestamptz;
     expired integer := 0;
 BEGIN
     SELECT b.versioning_status INTO status FROM storage.buckets AS b WHERE b.id = p_bucket FOR SHARE SKIP LOCKED;
@@ -114,29 +110,22 @@ BEGIN
     LOOP
         CONTINUE WHEN NOT pg_catalog.pg_try_advisory_xact_lock(
             pg_catalog.hashtextextended(p_bucket || '/' || object.name, 0));
-        IF status = 'DISABLED' OR (status = 'SUSPENDED' AND NOT object.is_versioned) THEN
+        IF status = 'DISABLED' THEN
             CONTINUE WHEN rowlock.is_held(object);
             DELETE FROM storage.objects AS o WHERE o.id = object.id;
-        END IF;
-        IF status <> 'DISABLED' THEN
-            IF status = 'SUSPENDED' AND object.is_versioned THEN
-                -- The marker will be the null version, so an older null version gives way.
+        ELSE
+            IF status = 'SUSPENDED' THEN
+                -- The marker will be the null version: the one there is, here or beneath, gives way to it.
                 CONTINUE WHEN EXISTS (
                     SELECT FROM storage.objects AS o
-                    WHERE o.bucket_id = p_bucket AND o.name = object.name AND o.archived_at IS NOT NULL
-                        AND NOT o.is_versioned AND rowlock.is_held(o));
+                    WHERE o.bucket_id = p_bucket AND o.name = object.name AND NOT o.is_versioned
+                        AND rowlock.is_held(o));
                 DELETE FROM storage.objects AS o
                 WHERE o.bucket_id = p_bucket AND o.name = object.name AND o.archived_at IS NOT NULL
                     AND NOT o.is_versioned;
             END IF;
-            moment := pg_catalog.clock_timestamp();
-            UPDATE storage.objects AS o SET archived_at = moment WHERE o.id = object.id;
-            INSERT INTO storage.objects (
-                bucket_id, name, owner, owner_id, version, created_at, updated_at, is_delete_marker, is_versioned)
-            VALUES (
-                p_bucket, object.name, object.owner, object.owner_id,
-                pg_catalog.replace(pg_catalog.gen_random_uuid()::text, '-', ''), moment, moment, true,
-                status = 'ENABLED');
+            PERFORM rowlock.set_aside(object.id, status = 'ENABLED');
+            PERFORM rowlock.place_marker(p_bucket, object.name, object.owner_id, status = 'ENABLED');
         END IF;
         expired := expired + 1;
     END LOOP;

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -75,15 +76,18 @@ class Rows:
         lock_until: datetime | None = None,
         legal_hold: bool | None = None,
     ) -> str:
-        [[version]] = self.run(
+        version = secrets.token_hex(16)
+        self.run(
             """INSERT INTO storage.objects (bucket_id, name, created_at, updated_at, archived_at, is_delete_marker,
-                   is_versioned, size_bytes, etag, content, tags, lock_mode, lock_until, legal_hold)
-               VALUES ('b', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING version""",
+                       is_versioned, size_bytes, etag, content, tags, lock_mode, lock_until, legal_hold, version,
+                   archived_version)
+               VALUES ('b', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
             key, modified, modified, archived, marker, versioned,
             None if marker else size, None if marker else "e", None if marker else b"x" * (size or 0),
-            json.dumps(tags) if tags else None, "GOVERNANCE" if lock_until else None, lock_until, legal_hold,
+            json.dumps(tags) if tags else None, "GOVERNANCE" if lock_until else None, lock_until, legal_hold, version,
+            (version if versioned else "null") if archived else None,
         )  # fmt: skip
-        return str(version)
+        return version
 
     def versioning(self, status: str) -> None:
         self.run("UPDATE storage.buckets SET versioning_status = %s WHERE id = 'b'", status)

@@ -10,7 +10,7 @@ from gateway.errors import StorageError
 from gateway.metadata import buckets, configurations, engine, keyspace, multipart, objects
 from gateway.metadata.configurations import Kind
 from gateway.metadata.embedded import Databases
-from gateway.metadata.records import DeleteOutcome, Headers, NewObject
+from gateway.metadata.records import DeleteOutcome, Doomed, Headers, NewObject
 from gateway.metadata.session import Session
 from gateway.wire.conditions import WriteCondition
 from tests.integration.conftest import ANON, SERVICE, user
@@ -72,8 +72,8 @@ class TestPolicies:
         await objects.put_object(session, SERVICE, inline("secret"), NO_CONDITION)
         with pytest.raises(StorageError, match="AccessDenied"):
             await objects.put_object(session, BOB, inline(mine, etag="e3"), NO_CONDITION)
-        with pytest.raises(StorageError, match="AccessDenied"):
-            await objects.delete_object(session, BOB, "docs", mine, None)
+        refused = await objects.delete_object(session, BOB, "docs", Doomed(mine))
+        assert refused.outcome is DeleteOutcome.DENIED
         assert await objects.find_object(session, BOB, "docs", mine) is None
         everything = keyspace.within("")
         names = [
@@ -81,12 +81,14 @@ class TestPolicies:
             for scope in (ALICE, BOB, ANON)
         ]
         assert names == [[mine, "pub/page"], ["pub/page"], ["pub/page"]]
-        outcomes = await objects.delete_objects(session, ALICE, "docs", [mine, "secret", "none"], [None, None, None])
-        assert outcomes == {
-            mine: DeleteOutcome.DELETED,
-            "secret": DeleteOutcome.DENIED,
-            "none": DeleteOutcome.ABSENT,
-        }
+        outcomes = await objects.delete_objects(
+            session, ALICE, "docs", [Doomed(mine), Doomed("secret"), Doomed("none")]
+        )
+        assert [done.outcome for done in outcomes] == [
+            DeleteOutcome.DELETED,
+            DeleteOutcome.DENIED,
+            DeleteOutcome.ABSENT,
+        ]
 
     async def test_new_key_needs_insert_only_and_overwrite_needs_update(
         self, session: Session, owner: psycopg.Connection
@@ -177,7 +179,7 @@ class TestReleasedBytes:
         for new in (first, second, third, fourth):
             await objects.put_object(session, SERVICE, new, NO_CONDITION)
         assert await garbage(session) == {first.blob_id}
-        await objects.delete_object(session, SERVICE, "docs", "a", None)
+        await objects.delete_object(session, SERVICE, "docs", Doomed("a"))
         owner.execute("DELETE FROM storage.objects WHERE name = 'b'")
         owner.execute("UPDATE storage.objects SET name = 'renamed' WHERE name = 'c'")
         assert await garbage(session) == {first.blob_id, second.blob_id, third.blob_id}
@@ -213,7 +215,7 @@ class TestReleasedBytes:
                 "UPDATE storage.objects SET blob_id = NULL",
                 "UPDATE storage.objects SET etag = 'x'",
                 "INSERT INTO storage.objects (bucket_id, name, blob_id, backend) VALUES ('docs', 'x', 'y', 'file')",
-                "SELECT rowlock.is_current_version('docs', 'a', 'v')",
+                "SELECT rowlock.find_written_version('docs', 'a', 'v')",
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     intruder.execute(statement)
@@ -247,7 +249,7 @@ class TestMultipart:
             await multipart.finish_upload(transaction, "u1", new.part_blobs, {"etag": "e-2"})
         assert await garbage(session) == {replaced, blobs[2]}
         assert await multipart.completed_answer(session, SERVICE, "u1", "docs", "big") == {"etag": "e-2"}
-        await objects.delete_object(session, SERVICE, "docs", "big", None)
+        await objects.delete_object(session, SERVICE, "docs", Doomed("big"))
         assert await garbage(session) == {replaced, *blobs}
 
     async def test_abort_and_bucket_deletion_release_the_parts(self, session: Session, epoch: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import StorageError
 from gateway.metadata import engine, multipart, objects
 from gateway.metadata.embedded import Databases
-from gateway.metadata.records import DeleteOutcome, Headers, NewObject
+from gateway.metadata.records import DeleteOutcome, Doomed, Headers, NewObject
 from gateway.metadata.session import Session
 from gateway.wire.conditions import WriteCondition
 from tests.integration.conftest import SERVICE
@@ -77,8 +77,8 @@ class TestRenameByPlainSQL:
         self, session: Session, database: Databases, owner: psycopg.Connection[Any], epoch: int
     ) -> None:
         await objects.put_object(session, SERVICE, stored("a", epoch), ANY)
-        outcome = await behind(database, RENAME, lambda: objects.delete_object(session, SERVICE, "docs", "a", None))
-        assert outcome is DeleteOutcome.ABSENT
+        outcome = await behind(database, RENAME, lambda: objects.delete_object(session, SERVICE, "docs", Doomed("a")))
+        assert outcome.outcome is DeleteOutcome.ABSENT
         assert rows(owner) == {"renamed": "e"}
 
     async def test_put_makes_a_new_row(
@@ -94,9 +94,9 @@ class TestRenameByPlainSQL:
     ) -> None:
         await objects.put_object(session, SERVICE, stored("a", epoch), ANY)
         outcomes = await behind(
-            database, RENAME, lambda: objects.delete_objects(session, SERVICE, "docs", ["a"], [None])
+            database, RENAME, lambda: objects.delete_objects(session, SERVICE, "docs", [Doomed("a")])
         )
-        assert outcomes == {"a": DeleteOutcome.ABSENT}
+        assert [done.outcome for done in outcomes] == [DeleteOutcome.ABSENT]
         assert rows(owner) == {"renamed": "e"}
 
 
@@ -108,9 +108,9 @@ class TestDeleteWhileReplaced:
     ) -> None:
         await objects.put_object(session, SERVICE, stored("a", epoch), ANY)
         outcomes = await behind(
-            database, REPLACE, lambda: objects.delete_objects(session, SERVICE, "docs", ["a"], [None])
+            database, REPLACE, lambda: objects.delete_objects(session, SERVICE, "docs", [Doomed("a")])
         )
-        assert outcomes == {"a": DeleteOutcome.ABSENT}
+        assert [done.outcome for done in outcomes] == [DeleteOutcome.ABSENT]
 
     async def test_bulk_delete_of_a_row_made_anew_meanwhile(
         self, session: Session, database: Databases, owner: psycopg.Connection[Any], epoch: int
@@ -120,8 +120,8 @@ class TestDeleteWhileReplaced:
             with gone as (delete from storage.objects where name = 'a' returning bucket_id)
             select from gone; insert into storage.objects (bucket_id, name) values ('docs', 'a')
         """
-        outcomes = await behind(database, anew, lambda: objects.delete_objects(session, SERVICE, "docs", ["a"], [None]))
-        assert outcomes == {"a": DeleteOutcome.DELETED}
+        outcomes = await behind(database, anew, lambda: objects.delete_objects(session, SERVICE, "docs", [Doomed("a")]))
+        assert [done.outcome for done in outcomes] == [DeleteOutcome.DELETED]
         assert rows(owner) == {}
 
 
@@ -151,7 +151,7 @@ class TestRepeatedWrite:
     ) -> None:
         first = stored("a", epoch)
         await objects.put_object(session, SERVICE, first, ANY)
-        await objects.delete_object(session, SERVICE, "docs", "a", None)
+        await objects.delete_object(session, SERVICE, "docs", Doomed("a"))
         [item] = await engine.claim_garbage(session, 0, 60, 10)
         await engine.note_destroyed(session, [item.id])
         assert await engine.claim_garbage(session, 0, 60, 10) == []
@@ -217,7 +217,7 @@ class TestSweeper:
             "values ('file', %s, now() - interval '2 days')",
             [new.blob_id],
         )
-        await objects.delete_object(session, SERVICE, "docs", "a", None)
+        await objects.delete_object(session, SERVICE, "docs", Doomed("a"))
         assert await engine.claim_garbage(session, 86_400, 60, 10) == []
 
     async def test_writer_of_a_dead_epoch_is_refused(self, session: Session, epoch: int) -> None:
@@ -250,9 +250,9 @@ class TestTwoGateways:
             for turn in range(25):
                 key = f"k{(number + turn) % 3}"
                 if turn % 5 == 4:
-                    await objects.delete_object(gateway, SERVICE, "docs", key, None)
+                    await objects.delete_object(gateway, SERVICE, "docs", Doomed(key))
                 elif turn % 7 == 6:
-                    await objects.delete_objects(gateway, SERVICE, "docs", ["k0", "k1", "k2"], [None] * 3)
+                    await objects.delete_objects(gateway, SERVICE, "docs", [Doomed("k0"), Doomed("k1"), Doomed("k2")])
                 else:
                     new = replace(stored(key, epochs[gateway]), etag=secrets.token_hex(4))
                     await objects.put_object(gateway, SERVICE, new, ANY)

@@ -9,7 +9,7 @@ from gateway.blobs.memory import MemoryStore
 from gateway.context import SERVICE_ROLE, AuthMethod, Call, Principal, Tenant
 from gateway.metadata import engine
 from gateway.metadata.session import Session
-from gateway.operations import buckets, copying, listing, multipart, objects
+from gateway.operations import buckets, copying, deletion, listing, multipart, objects
 from gateway.operations.services import Limits, Services
 from gateway.operations.shapes import (
     AbortMultipartUploadInput,
@@ -90,15 +90,15 @@ async def test_ListObjectsV2_takes_one(services: Services, delimiter: str | None
 
 async def test_DeleteObject_takes_one(services: Services) -> None:
     for _ in ("there", "gone"):
-        assert await round_trips(services, objects.delete_object, DeleteObjectInput(bucket="docs", key="small")) == 1
+        assert await round_trips(services, deletion.delete_object, DeleteObjectInput(bucket="docs", key="small")) == 1
 
 
 async def test_DeleteObjects_takes_one_and_another_where_nothing_was_deleted(services: Services) -> None:
     """The other asks whether the caller may be told that there was nothing."""
     keys = Delete(objects=(ObjectIdentifier(key="small"), ObjectIdentifier(key="none")))
     asked = DeleteObjectsInput(bucket="docs", delete=keys)
-    assert await round_trips(services, objects.delete_objects, asked) == 1
-    assert await round_trips(services, objects.delete_objects, asked) == 2
+    assert await round_trips(services, deletion.delete_objects, asked) == 1
+    assert await round_trips(services, deletion.delete_objects, asked) == 2
 
 
 @pytest.mark.parametrize("key", ["new", "small"])

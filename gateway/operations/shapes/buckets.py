@@ -151,6 +151,31 @@ class GetBucketVersioningOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VersioningConfiguration:
+    """Describes the versioning state of an Amazon S3 bucket."""
+
+    mfa_delete: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketVersioningInput:
+    """What PutBucketVersioning is asked."""
+
+    bucket: str
+    versioning_configuration: VersioningConfiguration
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    mfa: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketVersioningOutput:
+    """What PutBucketVersioning answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GetBucketAccelerateConfigurationInput:
     """What GetBucketAccelerateConfiguration is asked."""
 

@@ -153,3 +153,66 @@ class GetObjectLegalHoldOutput:
     """What GetObjectLegalHold answers."""
 
     legal_hold: ObjectLockLegalHold | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutObjectLockConfigurationInput:
+    """What PutObjectLockConfiguration is asked."""
+
+    bucket: str
+    object_lock_configuration: ObjectLockConfiguration | None = None
+    request_payer: str | None = None
+    token: str | None = None
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutObjectLockConfigurationOutput:
+    """What PutObjectLockConfiguration answers."""
+
+    request_charged: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutObjectRetentionInput:
+    """What PutObjectRetention is asked."""
+
+    bucket: str
+    key: str
+    retention: ObjectLockRetention | None = None
+    request_payer: str | None = None
+    version_id: str | None = None
+    bypass_governance_retention: bool | None = None
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutObjectRetentionOutput:
+    """What PutObjectRetention answers."""
+
+    request_charged: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutObjectLegalHoldInput:
+    """What PutObjectLegalHold is asked."""
+
+    bucket: str
+    key: str
+    legal_hold: ObjectLockLegalHold | None = None
+    request_payer: str | None = None
+    version_id: str | None = None
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutObjectLegalHoldOutput:
+    """What PutObjectLegalHold answers."""
+
+    request_charged: str | None = None

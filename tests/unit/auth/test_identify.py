@@ -13,6 +13,9 @@ from gateway.auth.identify import Identify, storage_error
 from gateway.context import AuthMethod, Principal, Tenant
 from gateway.errors import CATALOGUE, StorageError
 from tests.sigv4.support import KEY, NOW, REGION, SECRET, Request, botocore_presigned, botocore_signed, hand_signed
+from tests.sigv4.test_legacy_form import signed_form
+from tests.sigv4.test_post_policy import GOOD
+from tests.sigv4.test_post_policy import signed_form as signed_v4_form
 
 TENANT = Tenant("default", REGION)
 
@@ -142,3 +145,50 @@ def test_every_kind_of_authentication_is_a_case():
     assert "assert_never" in source
     for kind in sigv4.AuthKind:
         assert f"case AuthKind.{kind.name}" in source
+
+
+class TestForms:
+    """The v4 form of tests/sigv4, and the old one."""
+
+    @staticmethod
+    def v4(**options):
+        return signed_v4_form(*GOOD, **options)
+
+    async def refused(self, code, form, source=None, **options):
+        with pytest.raises(StorageError) as caught:
+            await identifier(source, **options).form(form, bucket="bucket")
+        assert caught.value.code.name == code
+        return caught.value
+
+    async def test_signed_form_has_the_principal_of_its_key(self):
+        source = Source(subject="user-1", display_name="One", claims={"team": "a"})
+        identity = await identifier(source).form(self.v4(), bucket="bucket")
+        method = AuthMethod.POST_POLICY
+        assert identity.principal == Principal("default", "authenticated", method, "user-1", {"team": "a"}, KEY, "One")
+        assert identity.fields["key"] == "up/a"
+
+    async def test_form_without_a_signature_is_anon_and_asks_for_no_key(self):
+        source = Source()
+        identity = await identifier(source).form([("Key", "a")], bucket="bucket")
+        assert identity.principal == Principal("default", "anon", AuthMethod.ANONYMOUS)
+        assert (identity.fields, identity.content_length_range, source.asked) == ({"key": "a"}, None, 0)
+
+    async def test_form_is_refused(self):
+        await self.refused("AccessDenied", self.v4(expiration="2001-01-01T00:00:00Z"))
+        await self.refused("AccessDenied", self.v4(), Source(role="postgres"))
+        await self.refused("InvalidAccessKeyId", self.v4(), Source(access_key_id="other"))
+        await self.refused("InvalidAccessKeyId", self.v4(), Source(expires_at=NOW))
+        await self.refused("SignatureDoesNotMatch", self.v4(), Source(secret="other"))
+        await self.refused("InvalidToken", [*self.v4(), ("X-Amz-Security-Token", "t")])
+        await self.refused("InvalidArgument", [("key", "a"), ("Key", "b")])
+
+    async def test_sigv2_form_only_where_it_is_allowed(self):
+        source = Source()
+        await self.refused("InvalidRequest", signed_form(), source)
+        assert source.asked == 0
+        identity = await identifier(source, allow_sigv2_post=True).form(signed_form(), bucket="bucket")
+        assert (identity.principal.method, identity.principal.access_key_id) == (AuthMethod.POST_POLICY, KEY)
+        await self.refused("SignatureDoesNotMatch", signed_form(), Source(secret="other"), allow_sigv2_post=True)
+        await self.refused("SignatureDoesNotMatch", self.v4(), Source(secret="other"), allow_sigv2_post=True)
+        both = [*signed_form(), ("x-amz-signature", "x")]
+        await self.refused("InvalidRequest", both, source, allow_sigv2_post=True)
