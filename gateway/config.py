@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     quarantine_seconds: float = Field(
         14 * 86_400.0, ge=0, description="How long ownerless bytes are kept before they are destroyed"
     )
+    lifecycle_day_seconds: float = Field(
+        86_400.0, gt=0, le=86_400, description="What lifecycle rules take for a day; less only to test them"
+    )
 
     # what it says
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="JSON, or pretty on a terminal")
