@@ -28,6 +28,8 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "listing": "Listings",
     "multipart": "Multipart uploads",
     "uploads_listing": "Multipart uploads",
+    "access_control": "Access control",
+    "bucket_policies": "Access control",
     "configuration": "Answered as AWS does where nothing is configured (these cannot be set yet)",
 }
 _BLOCK: Final = r"<!-- generated: {} -->\n(.*?)<!-- end -->"

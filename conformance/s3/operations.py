@@ -7,6 +7,8 @@ from typing import Final
 
 SERVED: Final = frozenset(
     {
+        "DeleteBucketOwnershipControls", "DeleteBucketPolicy", "DeletePublicAccessBlock", "PutBucketAcl",
+        "PutBucketOwnershipControls", "PutBucketPolicy", "PutObjectAcl", "PutPublicAccessBlock",
         "GetObjectAttributes", "GetObjectLegalHold", "GetObjectRetention",
         "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
         "DeleteBucket", "DeleteObject", "DeleteObjects", "GetBucketAccelerateConfiguration", "GetBucketAcl",

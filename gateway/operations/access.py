@@ -1,17 +1,22 @@
 """What a caller is told who found nothing, and refusals shared by many operations.
 
-Rows hide behind row-level security, so "not there" and "not yours" look alike from here. A caller who proved who it
-is gets NoSuchKey, as Supabase answers; an anonymous one must not learn which keys exist in a bucket it cannot see
-(AWS: without s3:ListBucket a missing key is AccessDenied).
+Rows hide behind row-level security, so "not there" and "not yours" look alike from here. A user who proved who it is
+gets NoSuchKey, as Supabase answers; an anonymous caller and an S3 account must not learn which keys exist in a bucket
+they cannot list (AWS: without s3:ListBucket a missing key is AccessDenied).
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
-from gateway.context import ANONYMOUS_ROLE, Call
+from gateway.context import ACCOUNT_ROLE, ANONYMOUS_ROLE, Call
 from gateway.errors import StorageError
+from gateway.metadata import access as access_database
 from gateway.metadata import buckets
 from gateway.metadata.records import BucketRecord, Visibility
 from gateway.operations.services import Services
+
+# Roles bound by S3's own model (sql/tenant/0009_s3_access.sql).
+BOUND_ROLES: Final = frozenset({ANONYMOUS_ROLE, ACCOUNT_ROLE})
 
 
 async def missing_key(services: Services, call: Call, bucket: str, key: str) -> StorageError:
@@ -19,7 +24,9 @@ async def missing_key(services: Services, call: Call, bucket: str, key: str) -> 
     seen = await buckets.visibility(services.session, call.scope, bucket)
     if seen is Visibility.NONE:
         return StorageError("NoSuchBucket", BucketName=bucket)
-    if seen is Visibility.HIDDEN and call.principal.role == ANONYMOUS_ROLE:
+    if call.principal.role in BOUND_ROLES and (
+        seen is Visibility.HIDDEN or await access_database.is_hidden(services.session, call.scope, bucket, key)
+    ):
         return StorageError("AccessDenied")
     return StorageError("NoSuchKey", Key=key)
 
@@ -37,8 +44,23 @@ async def require_listing(services: Services, call: Call, bucket: str) -> None:
     seen = await buckets.visibility(services.session, call.scope, bucket)
     if seen is Visibility.NONE:
         raise StorageError("NoSuchBucket", BucketName=bucket)
-    if seen is Visibility.HIDDEN and call.principal.role == ANONYMOUS_ROLE:
+    if seen is Visibility.HIDDEN and call.principal.role in BOUND_ROLES:
         raise StorageError("AccessDenied")
+
+
+async def forbidden(services: Services, call: Call, bucket: str, keys: Sequence[str]) -> frozenset[str]:
+    """Of keys that were not there to delete, those of which the caller must not be told so: a policy is asked only for
+    rows that exist. Asks the database only for a caller bound by S3's own model. Raises NoSuchBucket."""
+    if not keys or call.principal.role not in BOUND_ROLES:
+        return frozenset()
+    if call.principal.role == ANONYMOUS_ROLE:
+        seen = await buckets.visibility(services.session, call.scope, bucket)
+        if seen is Visibility.NONE:
+            raise StorageError("NoSuchBucket", BucketName=bucket)
+        if seen is Visibility.VISIBLE:
+            return frozenset()
+    allowed = await access_database.permitted_names(services.session, call.scope, bucket, keys)
+    return frozenset(keys) - allowed
 
 
 def require_null_version(version_id: str | None, key: str) -> None:

@@ -10,8 +10,8 @@ from gateway.blobs.protocol import BlobDescription, CopyingStore
 from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import objects
-from gateway.metadata.records import Checksum, Headers, NewObject, ObjectRecord
-from gateway.operations import access, checksums, upload
+from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord
+from gateway.operations import access, acl, checksums, upload
 from gateway.operations.content import open_content
 from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
 from gateway.operations.services import Services
@@ -28,6 +28,7 @@ async def find_source(services: Services, call: Call, asked: CopyObjectInput | U
     """The source of a copy, read as the caller, its preconditions checked."""
     source = asked.copy_source
     access.require_null_version(source.version_id, source.key)
+    call = call.reading(source.bucket, source.key, source.version_id)
     record = await objects.find_object(services.session, call.scope, source.bucket, source.key)
     if record is None or not record.is_stored:
         raise await access.missing_key(services, call, source.bucket, source.key)
@@ -50,6 +51,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
     """
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
+    granted, owner_id = await acl.for_new_object(services, call, asked)
     for _ in range(_ATTEMPTS):
         source = await find_source(services, call, asked)
         if source.size_bytes > _MAX_COPY_BYTES:
@@ -62,19 +64,23 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
         onto_itself = (asked.copy_source.bucket, asked.copy_source.key) == (asked.bucket, asked.key)
         if onto_itself:
             _require_change(asked, source, headers)
-            if asked.checksum_algorithm is None:
+            # A copy keeps nothing of its source's ACL and owner.
+            same_access = granted is None and source.attributes.acl is None and source.owner_id == owner_id
+            if asked.checksum_algorithm is None and same_access:
                 modified = await objects.replace_metadata(
                     services.session, call.scope, asked.bucket, asked.key, source, headers, condition
                 )
                 if modified is None:
                     continue
                 return _answer(source.etag, modified, source.checksum)
-        owner_id, size = call.principal.subject, source.size_bytes
+        size = source.size_bytes
         await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
         )
         try:
             new = await _copied(services, call, asked, source, headers)
+            attributes = Attributes(acl=granted) if granted is not None else NO_ATTRIBUTES
+            new = replace(new, owner_id=owner_id, attributes=attributes)
         except FileNotFoundError:
             # The source was overwritten and its blob destroyed between reading the row and the bytes.
             continue

@@ -14,8 +14,17 @@ from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import multipart, objects
 from gateway.metadata.errors import OutcomeUnknown
-from gateway.metadata.records import Checksum, Headers, NewObject, PartRecord, UploadForPart, UploadRecord
-from gateway.operations import access, checksums, owners, upload
+from gateway.metadata.records import (
+    NO_ATTRIBUTES,
+    Attributes,
+    Checksum,
+    Headers,
+    NewObject,
+    PartRecord,
+    UploadForPart,
+    UploadRecord,
+)
+from gateway.operations import access, acl, checksums, owners, upload
 from gateway.operations.content import open_content
 from gateway.operations.copying import find_source
 from gateway.operations.objects import NO_WRITE_CONDITION, headers_from
@@ -54,6 +63,7 @@ async def create_multipart_upload(
     """Begin an upload; the caller must be allowed to put the key."""
     access.refuse_unimplemented_writing(asked)
     kind = checksums.upload_type(asked.checksum_algorithm, asked.checksum_type)
+    granted, owner_id = await acl.for_new_object(services, call, asked)
     upload_id = upload.new_version()
     await multipart.create_multipart_upload(
         services.session,
@@ -62,11 +72,12 @@ async def create_multipart_upload(
         bucket=asked.bucket,
         key=asked.key,
         version=upload.new_version(),
-        owner_id=call.principal.subject,
+        owner_id=owner_id,
         headers=headers_from(asked),
         backend=services.blobs.default.name,
         checksum_algorithm=asked.checksum_algorithm,
         checksum_type=kind,
+        attributes=Attributes(acl=granted) if granted is not None else NO_ATTRIBUTES,
     )
     return CreateMultipartUploadOutput(
         bucket=asked.bucket,
@@ -348,7 +359,7 @@ def _manifest(
         bucket=asked.bucket,
         key=asked.key,
         version=begun.version,
-        owner_id=call.principal.subject,
+        owner_id=begun.owner_id,
         headers=begun.headers,
         size_bytes=size,
         etag=multipart_etag([bytes.fromhex(part.etag) for part in parts]),

@@ -10,9 +10,17 @@ from gateway.blobs.protocol import BlobReader
 from gateway.context import Call, Scope
 from gateway.errors import StorageError
 from gateway.metadata import objects
-from gateway.metadata.records import Checksum, DeleteOutcome, Headers, NewObject, ObjectRecord
+from gateway.metadata.records import (
+    NO_ATTRIBUTES,
+    Attributes,
+    Checksum,
+    DeleteOutcome,
+    Headers,
+    NewObject,
+    ObjectRecord,
+)
 from gateway.metadata.session import Session
-from gateway.operations import access, checksums, upload
+from gateway.operations import access, acl, checksums, upload
 from gateway.operations.content import open_content
 from gateway.operations.services import Services
 from gateway.operations.shapes import Checksum as ChecksumElement
@@ -56,7 +64,7 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
     limit = services.limits.max_put_bytes
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
-    owner_id = call.principal.subject
+    granted, owner_id = await acl.for_new_object(services, call, asked)
     if not upload.is_small(services, asked.body.length):
         await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, asked.body.length, condition
@@ -90,6 +98,7 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         blob_id=received.blob_id,
         content=received.content,
         checksum=checksum,
+        attributes=Attributes(acl=granted) if granted is not None else NO_ATTRIBUTES,
     )
     async with upload.discard_on_refusal(
         services, received.backend, *((received.blob_id,) if received.blob_id else ())
@@ -172,7 +181,11 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
     )
     condition = write_condition(asked.if_match, None, any_match=True) or NO_WRITE_CONDITION
     await failpoint_async("del.before_commit")
-    await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
+    outcome = await objects.delete_object(services.session, call.scope, asked.bucket, asked.key, condition.if_match)
+    if outcome is DeleteOutcome.ABSENT and asked.key in await access.forbidden(
+        services, call, asked.bucket, [asked.key]
+    ):
+        raise StorageError("AccessDenied")
     await failpoint_async("del.after_commit")
     return DeleteObjectOutput()
 
@@ -198,11 +211,11 @@ async def delete_objects(services: Services, call: Call, asked: DeleteObjectsInp
     outcomes = await objects.delete_objects(
         services.session, call.scope, asked.bucket, list(wanted), list(wanted.values())
     )
-    if DeleteOutcome.DELETED not in outcomes.values():
-        await access.require_listing(services, call, asked.bucket)
+    absent = [key for key, outcome in outcomes.items() if outcome is DeleteOutcome.ABSENT]
+    forbidden = await access.forbidden(services, call, asked.bucket, absent)
     deleted: list[DeletedObject] = []
     for key in wanted:
-        code = _DELETE_ERRORS.get(outcomes[key])
+        code = "AccessDenied" if key in forbidden else _DELETE_ERRORS.get(outcomes[key])
         if code is None:
             deleted.append(DeletedObject(key=key))
         else:

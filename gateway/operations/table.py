@@ -6,7 +6,17 @@ inside a policy; names that Supabase has are Supabase's, because policies writte
 
 from typing import Final
 
-from gateway.operations import buckets, configuration, copying, listing, multipart, objects, uploads_listing
+from gateway.operations import (
+    access_control,
+    bucket_policies,
+    buckets,
+    configuration,
+    copying,
+    listing,
+    multipart,
+    objects,
+    uploads_listing,
+)
 from gateway.operations.operation import Handler, Operation
 from gateway.operations.shapes import INPUTS, OUTPUTS
 
@@ -42,9 +52,36 @@ OPERATIONS: Final = (
     _operation("AbortMultipartUpload", "storage.s3.upload.abort", multipart.abort_multipart_upload),
     _operation("ListParts", "storage.s3.upload.list_parts", multipart.list_parts),
     _operation("ListMultipartUploads", "storage.s3.upload.list", uploads_listing.list_multipart_uploads),
+    # who may do what
+    _operation("GetBucketAcl", "storage.s3.bucket.get_acl", access_control.get_bucket_acl),
+    _operation("PutBucketAcl", "storage.s3.bucket.put_acl", access_control.put_bucket_acl),
+    _operation("GetObjectAcl", "storage.s3.object.get_acl", access_control.get_object_acl),
+    _operation("PutObjectAcl", "storage.s3.object.put_acl", access_control.put_object_acl),
+    _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", bucket_policies.get_bucket_policy),
+    _operation("PutBucketPolicy", "storage.s3.bucket.put_policy", bucket_policies.put_bucket_policy),
+    _operation("DeleteBucketPolicy", "storage.s3.bucket.delete_policy", bucket_policies.delete_bucket_policy),
+    _operation(
+        "GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", bucket_policies.get_bucket_policy_status
+    ),
+    _operation("GetPublicAccessBlock", "storage.s3.bucket.get_public_access", bucket_policies.get_public_access_block),
+    _operation("PutPublicAccessBlock", "storage.s3.bucket.put_public_access", bucket_policies.put_public_access_block),
+    _operation(
+        "DeletePublicAccessBlock",
+        "storage.s3.bucket.delete_public_access",
+        bucket_policies.delete_public_access_block,
+    ),
+    _operation(
+        "GetBucketOwnershipControls", "storage.s3.bucket.get_ownership", bucket_policies.get_bucket_ownership_controls
+    ),
+    _operation(
+        "PutBucketOwnershipControls", "storage.s3.bucket.put_ownership", bucket_policies.put_bucket_ownership_controls
+    ),
+    _operation(
+        "DeleteBucketOwnershipControls",
+        "storage.s3.bucket.delete_ownership",
+        bucket_policies.delete_bucket_ownership_controls,
+    ),
     # sub-resources nobody has configured
-    _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
-    _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
     _operation("GetBucketVersioning", "storage.s3.bucket.get_versioning", configuration.get_bucket_versioning),
     _operation("GetBucketRequestPayment", "storage.s3.bucket.get_payment", configuration.get_bucket_request_payment),
     _operation("GetBucketLogging", "storage.s3.bucket.get_logging", configuration.get_bucket_logging),
@@ -56,8 +93,6 @@ OPERATIONS: Final = (
     _operation(
         "GetBucketAccelerateConfiguration", "storage.s3.bucket.get_accelerate", configuration.get_bucket_accelerate
     ),
-    _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", configuration.get_bucket_policy),
-    _operation("GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", configuration.get_bucket_policy_status),
     _operation(
         "GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", configuration.get_bucket_lifecycle
     ),
@@ -69,13 +104,7 @@ OPERATIONS: Final = (
     ),
     _operation("GetObjectRetention", "storage.s3.object.get_retention", configuration.get_object_retention),
     _operation("GetObjectLegalHold", "storage.s3.object.get_legal_hold", configuration.get_object_legal_hold),
-    _operation(
-        "GetBucketOwnershipControls",
-        "storage.s3.bucket.get_ownership",
-        configuration.get_bucket_ownership_controls,
-    ),
     _operation("GetBucketReplication", "storage.s3.bucket.get_replication", configuration.get_bucket_replication),
     _operation("GetBucketWebsite", "storage.s3.bucket.get_website", configuration.get_bucket_website),
     _operation("GetBucketCors", "storage.s3.bucket.get_cors", configuration.get_bucket_cors),
-    _operation("GetPublicAccessBlock", "storage.s3.bucket.get_public_access", configuration.get_public_access_block),
 )

@@ -16,8 +16,10 @@ import structlog
 from gateway.config import Settings
 from gateway.context import AuthMethod, BucketAddress, Call, ObjectAddress, Principal, Tenant
 from gateway.errors import StorageError
+from gateway.operations.expected_owner import require_expected_owners
 from gateway.operations.operation import Operation
 from gateway.s3 import model as s3_model
+from gateway.s3.access_request import access_request_json
 from gateway.s3.codec import Fields, OperationCodec, compile_codecs, effective_headers
 from gateway.s3.errors import render_error
 from gateway.s3.model import Body, OperationModel
@@ -152,7 +154,18 @@ class S3Front:
             headers_json=visible_headers(headers),
             client_address=request.client_address,
             secure=request.secure,
+            s3_request_json=access_request_json(
+                identity.principal,
+                self._tenant,
+                address,
+                fields,
+                headers,
+                request.client_address,
+                secure=request.secure,
+            ),
         )
+        if "expected_bucket_owner" in fields or "expected_source_bucket_owner" in fields:
+            await require_expected_owners(self._services, call, fields)
         output = await operation.handler(self._services, call, codec.build(fields))
         return codec.render(output)
 
