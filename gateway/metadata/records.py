@@ -253,3 +253,5 @@ class UploadForPart:
     version: str
     checksum_algorithm: str | None
     checksum_type: str | None
+    owner_id: str | None = None
+    initiator_id: str | None = None

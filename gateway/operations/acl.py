@@ -12,7 +12,7 @@ from typing import Any, Final
 from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import access as access_database
-from gateway.metadata.access import PREFERRED, AccessFacts, Account, Acl
+from gateway.metadata.access import PREFERRED, AccessFacts, Acl
 from gateway.operations import owners
 from gateway.operations.owners import canonical_id
 from gateway.operations.services import Services
@@ -114,36 +114,24 @@ def is_public(acl: Acl | None) -> bool:
     return acl is not None and any(grant.get("group") in _PUBLIC for grant in acl["grants"])
 
 
-async def names(services: Services, call: Call, subjects: Sequence[str]) -> Mapping[str, Account]:
-    """The accounts of subjects, for their display names."""
-    found = await access_database.find_accounts(services.session, call.scope, subjects=subjects)
-    return {account.subject: account for account in found}
-
-
 async def rendered(
     services: Services, call: Call, acl: Acl | None, owner_id: str | None
 ) -> tuple[Owner, tuple[Grant, ...]]:
     """Owner and grants of an answer; grants to groups come first."""
     owner = owner_id or ""
     grants = acl["grants"] if acl is not None else _full_control(owner)["grants"]
-    subjects = {owner, *(grant["subject"] for grant in grants if "subject" in grant)}
-    known = await names(services, call, sorted(subjects))
-
-    def person(subject: str) -> Owner:
-        account = known.get(subject)
-        found = owners.owner(call, subject)
-        if account is None or not account.display_name:
-            return found
-        return Owner(id=found.id, display_name=account.display_name)
+    known = await owners.names(services, call, (owner, *(grant.get("subject") for grant in grants)))
 
     def grantee(grant: Mapping[str, str]) -> Grantee:
         if "group" in grant:
             return Grantee(type="Group", uri=_URIS[grant["group"]])
-        found = person(grant["subject"])
+        found = owners.owner(call, grant["subject"], known)
         return Grantee(type="CanonicalUser", id=found.id, display_name=found.display_name)
 
     in_order = sorted(grants, key=lambda grant: "group" not in grant)
-    return person(owner), tuple(Grant(grantee=grantee(grant), permission=grant["permission"]) for grant in in_order)
+    return owners.owner(call, owner, known), tuple(
+        Grant(grantee=grantee(grant), permission=grant["permission"]) for grant in in_order
+    )
 
 
 def _full_control(subject: str) -> Acl:

@@ -193,7 +193,7 @@ async def list_parts(services: Services, call: Call, asked: ListPartsInput) -> L
         services.session, call.scope, asked.upload_id, asked.bucket, asked.key, marker, limit + 1
     )
     page = found[:limit]
-    subject = call.principal.subject
+    known = await owners.names(services, call, (begun.owner_id, begun.initiator_id))
     return ListPartsOutput(
         bucket=asked.bucket,
         key=asked.key,
@@ -212,8 +212,8 @@ async def list_parts(services: Services, call: Call, asked: ListPartsInput) -> L
             )
             for part in page
         ),
-        initiator=owners.initiator(call, subject),
-        owner=owners.owner(call, subject),
+        initiator=owners.initiator(call, begun.initiator_id, known),
+        owner=owners.owner(call, begun.owner_id, known),
         storage_class=_STANDARD,
         checksum_algorithm=begun.checksum_algorithm,
         checksum_type=begun.checksum_type,

@@ -5,7 +5,8 @@
 -- statement (an init plan) which buckets are open to the caller as a whole; only in buckets where the answer depends on
 -- the key or on the object's ACL does a row cost anything. An explicit Deny is a RESTRICTIVE policy.
 --
--- These functions serve policies, so psql may call them too; each tells only about the caller's own standing.
+-- These functions serve policies, so psql may call them too; each tells only about the caller's own standing. All are
+-- PL/pgSQL, whose plans outlive a statement: a function in SQL would be planned again for every request.
 
 ALTER TABLE storage.buckets ADD COLUMN IF NOT EXISTS acl jsonb;
 CREATE INDEX IF NOT EXISTS buckets_owner_id ON storage.buckets (owner_id);
@@ -30,132 +31,163 @@ CREATE POLICY engine ON rowlock.accounts TO rowlock_engine USING (true) WITH CHE
 
 -- The caller's subject; NULL for an anonymous one.
 CREATE FUNCTION rowlock.s3_subject() RETURNS text
-LANGUAGE sql STABLE SET search_path = '' AS
-$$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '') $$;
+LANGUAGE plpgsql STABLE SET search_path = '' AS
+$$
+BEGIN
+    RETURN nullif(current_setting('request.jwt.claim.sub', true), '');
+END
+$$;
 
 -- What the gateway says of the request: its bucket, the values of condition keys (names in lower case, values in arrays).
 CREATE FUNCTION rowlock.s3_request() RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = '' AS
-$$ SELECT coalesce(nullif(current_setting('rowlock.s3_request', true), ''), '{}')::jsonb $$;
+LANGUAGE plpgsql STABLE SET search_path = '' AS
+$$
+BEGIN
+    RETURN coalesce(nullif(current_setting('rowlock.s3_request', true), ''), '{}')::jsonb;
+END
+$$;
 
 -- S3's name for what an operation does; NULL for one this does not know.
 CREATE FUNCTION rowlock.s3_action_of(p_operation text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = '' AS
+LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
 $$
-    WITH parts AS (
-        SELECT split_part(p_operation, '.', 3) AS target, split_part(split_part(p_operation, '.', 4), '_', 1) AS verb,
-            substr(split_part(p_operation, '.', 4), strpos(split_part(p_operation, '.', 4), '_') + 1) AS noun
-    )
-    SELECT coalesce(
-        '{
-            "storage.s3.bucket.list": "s3:ListAllMyBuckets", "storage.s3.bucket.create": "s3:CreateBucket",
-            "storage.s3.bucket.get": "s3:ListBucket", "storage.s3.bucket.delete": "s3:DeleteBucket",
-            "storage.s3.bucket.delete_policy": "s3:DeleteBucketPolicy",
-            "storage.s3.bucket.delete_website": "s3:DeleteBucketWebsite",
-            "storage.s3.object.list": "s3:ListBucket", "storage.s3.object.list_v2": "s3:ListBucket",
-            "storage.s3.object.list_versions": "s3:ListBucketVersions",
-            "storage.s3.object.get": "s3:GetObject", "storage.s3.object.info": "s3:GetObject",
-            "storage.s3.object.delete": "s3:DeleteObject", "storage.s3.object.delete_many": "s3:DeleteObject",
-            "storage.s3.object.delete_tagging": "s3:DeleteObjectTagging",
-            "storage.s3.object.copy": "s3:PutObject", "storage.s3.upload": "s3:PutObject",
-            "storage.s3.upload.create": "s3:PutObject", "storage.s3.upload.part": "s3:PutObject",
-            "storage.s3.upload.part_copy": "s3:PutObject", "storage.s3.upload.complete": "s3:PutObject",
-            "storage.s3.upload.abort": "s3:AbortMultipartUpload",
-            "storage.s3.upload.list_parts": "s3:ListMultipartUploadParts",
-            "storage.s3.upload.list": "s3:ListBucketMultipartUploads"
-        }'::jsonb ->> p_operation,
-        CASE parts.verb WHEN 'get' THEN 's3:Get' WHEN 'put' THEN 's3:Put' WHEN 'delete' THEN 's3:Put' END
-        || CASE parts.target
+DECLARE
+    named constant text := '{
+        "storage.s3.bucket.list": "s3:ListAllMyBuckets", "storage.s3.bucket.create": "s3:CreateBucket",
+        "storage.s3.bucket.get": "s3:ListBucket", "storage.s3.bucket.delete": "s3:DeleteBucket",
+        "storage.s3.bucket.delete_policy": "s3:DeleteBucketPolicy",
+        "storage.s3.bucket.delete_website": "s3:DeleteBucketWebsite",
+        "storage.s3.object.list": "s3:ListBucket", "storage.s3.object.list_v2": "s3:ListBucket",
+        "storage.s3.object.list_versions": "s3:ListBucketVersions",
+        "storage.s3.object.get": "s3:GetObject", "storage.s3.object.info": "s3:GetObject",
+        "storage.s3.object.delete": "s3:DeleteObject", "storage.s3.object.delete_many": "s3:DeleteObject",
+        "storage.s3.object.delete_tagging": "s3:DeleteObjectTagging",
+        "storage.s3.object.copy": "s3:PutObject", "storage.s3.upload": "s3:PutObject",
+        "storage.s3.upload.create": "s3:PutObject", "storage.s3.upload.part": "s3:PutObject",
+        "storage.s3.upload.part_copy": "s3:PutObject", "storage.s3.upload.complete": "s3:PutObject",
+        "storage.s3.upload.abort": "s3:AbortMultipartUpload",
+        "storage.s3.upload.list_parts": "s3:ListMultipartUploadParts",
+        "storage.s3.upload.list": "s3:ListBucketMultipartUploads"
+    }'::jsonb ->> p_operation;
+    target text;
+    verb text;
+    noun text;
+BEGIN
+    IF named IS NOT NULL OR p_operation IS NULL THEN
+        RETURN named;
+    END IF;
+    target := split_part(p_operation, '.', 3);
+    verb := split_part(split_part(p_operation, '.', 4), '_', 1);
+    noun := substr(split_part(p_operation, '.', 4), length(verb) + 2);
+    RETURN CASE verb WHEN 'get' THEN 's3:Get' WHEN 'put' THEN 's3:Put' WHEN 'delete' THEN 's3:Put' END
+        || CASE target
             WHEN 'bucket' THEN '{
                 "acl": "BucketAcl", "policy": "BucketPolicy", "policy_status": "BucketPolicyStatus",
                 "ownership": "BucketOwnershipControls", "public_access": "BucketPublicAccessBlock",
                 "cors": "BucketCORS", "tagging": "BucketTagging", "versioning": "BucketVersioning",
                 "location": "BucketLocation", "logging": "BucketLogging", "notification": "BucketNotification",
-                "payment": "BucketRequestPayment", "website": "BucketWebsite", "object_lock": "BucketObjectLockConfiguration",
+                "payment": "BucketRequestPayment", "website": "BucketWebsite",
+                "object_lock": "BucketObjectLockConfiguration",
                 "lifecycle": "LifecycleConfiguration", "encryption": "EncryptionConfiguration",
                 "replication": "ReplicationConfiguration", "accelerate": "AccelerateConfiguration"
-            }'::jsonb ->> parts.noun
+            }'::jsonb ->> noun
             WHEN 'object' THEN '{
                 "acl": "ObjectAcl", "tagging": "ObjectTagging", "retention": "ObjectRetention",
                 "legal_hold": "ObjectLegalHold", "attributes": "ObjectAttributes"
-            }'::jsonb ->> parts.noun
-        END)
-    FROM parts
+            }'::jsonb ->> noun
+        END;
+END
 $$;
 
 -- Is the action about the bucket, and not about a key in it?
 CREATE FUNCTION rowlock.s3_concerns_bucket(p_action text) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = '' AS
-$$ SELECT p_action ~ 'Bucket|Configuration$' $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
+$$
+BEGIN
+    RETURN p_action ~ 'Bucket|Configuration$';
+END
+$$;
 
 -- The action of this statement on objects. p_default: what the statement does where no operation is set (psql).
 CREATE FUNCTION rowlock.s3_action(p_default text) RETURNS text
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT CASE
-        WHEN asked.request ->> 'version' IS NOT NULL
-            THEN regexp_replace(asked.action, '^s3:(Get|Delete)Object(Attributes|Acl|Tagging)?$|^s3:(Put)Object(Acl|Tagging)$',
-                's3:\1\3ObjectVersion\2\4')
-        ELSE asked.action
-    END
-    FROM (
-        SELECT r.request,
-            coalesce(r.request ->> 'action', rowlock.s3_action_of(current_setting('storage.operation', true)), p_default)
-                AS action
-        FROM (SELECT rowlock.s3_request() AS request) AS r
-    ) AS asked
+BEGIN
+    RETURN (
+        SELECT CASE
+            WHEN asked.request ->> 'version' IS NOT NULL
+                THEN regexp_replace(asked.action, '^s3:(Get|Delete)Object(Attributes|Acl|Tagging)?$|^s3:(Put)Object(Acl|Tagging)$',
+                    's3:\1\3ObjectVersion\2\4')
+            ELSE asked.action
+        END
+        FROM (
+            SELECT r.request,
+                coalesce(r.request ->> 'action', rowlock.s3_action_of(current_setting('storage.operation', true)), p_default)
+                    AS action
+            FROM (SELECT rowlock.s3_request() AS request) AS r
+        ) AS asked);
+END
 $$;
 
 -- The permission of a bucket's ACL that allows the action, if one does
 -- (https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html#acl-access-policy-permission-mapping).
 -- WRITE covers deletion and the parts of one's uploads, as it always did.
 CREATE FUNCTION rowlock.s3_bucket_permission(p_action text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = '' AS
+LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
 $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN p_action IN ('s3:ListBucket', 's3:ListBucketVersions', 's3:ListBucketMultipartUploads') THEN 'READ'
         WHEN p_action IN (
             's3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts') THEN 'WRITE'
         WHEN p_action = 's3:GetBucketAcl' THEN 'READ_ACP'
         WHEN p_action = 's3:PutBucketAcl' THEN 'WRITE_ACP'
-    END
+    END;
+END
 $$;
 
 -- The permission of an object's ACL that allows the action; NULL where the bucket decides.
 CREATE FUNCTION rowlock.s3_object_permission(p_action text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = '' AS
+LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
 $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN p_action ~ '^s3:GetObject(Version)?(Attributes)?$' THEN 'READ'
         WHEN p_action ~ '^s3:GetObject(Version)?Acl$' THEN 'READ_ACP'
         WHEN p_action ~ '^s3:PutObject(Version)?Acl$' THEN 'WRITE_ACP'
         WHEN rowlock.s3_concerns_bucket(p_action) OR rowlock.s3_bucket_permission(p_action) IS NOT NULL
             OR p_action = 's3:DeleteObjectVersion' THEN NULL
         ELSE 'FULL_CONTROL'
-    END
+    END;
+END
 $$;
 
 -- The grants any one of which gives the caller a permission, as documents an ACL may contain (acl @> grant).
 CREATE FUNCTION rowlock.s3_grants(p_permission text, p_public boolean) RETURNS jsonb[]
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT coalesce(array_agg(jsonb_build_object('grants', jsonb_build_array(
-        grantee.entry || jsonb_build_object('permission', permission.name)))), '{}')
-    FROM (SELECT rowlock.s3_subject() AS subject) AS caller
-    CROSS JOIN LATERAL (VALUES
-        (jsonb_build_object('subject', caller.subject), caller.subject IS NOT NULL AND NOT p_public),
-        ('{"group": "AllUsers"}', p_public),
-        ('{"group": "AuthenticatedUsers"}', p_public AND caller.subject IS NOT NULL)) AS grantee (entry, counts)
-    CROSS JOIN LATERAL (VALUES (p_permission), ('FULL_CONTROL')) AS permission (name)
-    WHERE grantee.counts AND p_permission IS NOT NULL
+BEGIN
+    RETURN (
+        SELECT coalesce(array_agg(jsonb_build_object('grants', jsonb_build_array(
+            grantee.entry || jsonb_build_object('permission', permission.name)))), '{}')
+        FROM (SELECT rowlock.s3_subject() AS subject) AS caller
+        CROSS JOIN LATERAL (VALUES
+            (jsonb_build_object('subject', caller.subject), caller.subject IS NOT NULL AND NOT p_public),
+            ('{"group": "AllUsers"}', p_public),
+            ('{"group": "AuthenticatedUsers"}', p_public AND caller.subject IS NOT NULL)) AS grantee (entry, counts)
+        CROSS JOIN LATERAL (VALUES (p_permission), ('FULL_CONTROL')) AS permission (name)
+        WHERE grantee.counts AND p_permission IS NOT NULL);
+END
 $$;
 
 CREATE FUNCTION rowlock.s3_acl_allows(p_acl jsonb, p_permission text, p_ignore_public boolean) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT p_acl IS NOT NULL AND p_permission IS NOT NULL
+BEGIN
+    RETURN p_acl IS NOT NULL AND p_permission IS NOT NULL
         AND (p_acl @> ANY (rowlock.s3_grants(p_permission, false))
-            OR (NOT p_ignore_public AND p_acl @> ANY (rowlock.s3_grants(p_permission, true))))
+            OR (NOT p_ignore_public AND p_acl @> ANY (rowlock.s3_grants(p_permission, true))));
+END
 $$;
 
 -- Bucket policies, in the normal form that gateway/access_policy compiles. ------------------------------------------
@@ -284,15 +316,15 @@ BEGIN
         principal := statement -> 'principal';
         CONTINUE WHEN NOT (
             coalesce((principal ->> 'everyone')::boolean, false)
-            OR (p_subject IS NOT NULL AND principal -> 'subjects' ? p_subject)
-            OR (principal ? 'except' AND (p_subject IS NULL OR NOT principal -> 'except' ? p_subject)));
+            OR coalesce(principal -> 'subjects' ? p_subject, false)
+            OR (principal ? 'except' AND NOT coalesce(principal -> 'except' ? p_subject, false)));
         CONTINUE WHEN EXISTS (
             SELECT FROM jsonb_array_elements_text(statement -> 'actions') AS pattern WHERE lower(p_action) LIKE pattern
         ) = (statement ->> 'except_actions')::boolean;
         CONTINUE WHEN EXISTS (
             SELECT FROM jsonb_array_elements(statement -> 'conditions') AS c
             WHERE NOT c ->> 'key' LIKE 's3:existingobjecttag/%'
-                AND NOT rowlock.s3_condition_holds(c, p_values -> (c ->> 'key'), p_values));
+                AND rowlock.s3_condition_holds(c, p_values -> (c ->> 'key'), p_values) IS NOT TRUE);
         IF concerns_bucket THEN
             CONTINUE WHEN NOT (statement ->> 'bucket')::boolean;
             rule := '{"all": true}';
@@ -317,10 +349,12 @@ $$;
 
 -- Is there a rule that needs nothing of a row?
 CREATE FUNCTION rowlock.s3_rules_cover_all(p_rules jsonb) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = '' AS
+LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
 $$
-    SELECT EXISTS (
-        SELECT FROM jsonb_array_elements(p_rules) AS r WHERE r ? 'all' AND jsonb_array_length(r -> 'conditions') = 0)
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM jsonb_array_elements(p_rules) AS r WHERE r ? 'all' AND jsonb_array_length(r -> 'conditions') = 0);
+END
 $$;
 
 -- Does one of these rules apply to this object? NULL rules: no.
@@ -337,8 +371,8 @@ BEGIN
         CONTINUE WHEN EXISTS (
             SELECT FROM jsonb_array_elements(rule -> 'conditions') AS c
             CROSS JOIN LATERAL (SELECT p_tags ->> substr(c ->> 'key', 22) AS value) AS tag
-            WHERE NOT rowlock.s3_condition_holds(
-                c, CASE WHEN tag.value IS NOT NULL THEN jsonb_build_array(tag.value) END, '{}'));
+            WHERE rowlock.s3_condition_holds(
+                c, CASE WHEN tag.value IS NOT NULL THEN jsonb_build_array(tag.value) END, '{}') IS NOT TRUE);
         RETURN true;
     END LOOP;
     RETURN false;
@@ -353,31 +387,45 @@ RETURNS TABLE (id text, owner_id text, acl jsonb, ownership text, public_access_
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
+    IF p_bucket IS NOT NULL THEN
+        RETURN QUERY
+            SELECT b.id, b.owner_id, b.acl, found.ownership, coalesce(found.public_access_block, '{}'), found.policy
+            FROM storage.buckets AS b
+            CROSS JOIN LATERAL (
+                SELECT max(c.document ->> 'object_ownership') AS ownership,
+                    (array_agg(c.document) FILTER (WHERE c.kind = 'public_access_block'))[1] AS public_access_block,
+                    (array_agg(c.document) FILTER (WHERE c.kind = 'policy'))[1] AS policy
+                FROM storage.bucket_configurations AS c
+                WHERE c.bucket_id = p_bucket AND c.kind IN ('ownership', 'policy', 'public_access_block')) AS found
+            WHERE b.id = p_bucket;
+        RETURN;
+    END IF;
     RETURN QUERY
         SELECT b.id, b.owner_id, b.acl, o.document ->> 'object_ownership', coalesce(a.document, '{}'), p.document
         FROM storage.buckets AS b
         LEFT JOIN storage.bucket_configurations AS o ON o.bucket_id = b.id AND o.kind = 'ownership'
         LEFT JOIN storage.bucket_configurations AS a ON a.bucket_id = b.id AND a.kind = 'public_access_block'
         LEFT JOIN storage.bucket_configurations AS p ON p.bucket_id = b.id AND p.kind = 'policy'
-        WHERE b.id = p_bucket
-            OR (p_bucket IS NULL AND b.id IN (
-                SELECT mine.id FROM storage.buckets AS mine WHERE mine.owner_id = p_subject
-                UNION ALL SELECT shared.id FROM storage.buckets AS shared WHERE shared.acl IS NOT NULL
-                UNION ALL SELECT c.bucket_id FROM storage.bucket_configurations AS c WHERE c.kind = 'policy'));
+        WHERE b.id IN (
+            SELECT mine.id FROM storage.buckets AS mine WHERE mine.owner_id = p_subject
+            UNION ALL SELECT shared.id FROM storage.buckets AS shared WHERE shared.acl IS NOT NULL
+            UNION ALL SELECT c.bucket_id FROM storage.bucket_configurations AS c WHERE c.kind = 'policy');
 END
 $$;
 
 -- Statements of a policy that allow something; none while a public policy is restricted to the owner.
 CREATE FUNCTION rowlock.s3_allowing(
     p_policy jsonb, p_block jsonb, p_mine boolean, p_action text, p_subject text, p_values jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT CASE
+BEGIN
+    RETURN CASE
         WHEN p_policy IS NULL THEN '[]'::jsonb
         WHEN NOT p_mine AND coalesce((p_block ->> 'restrict_public_buckets')::boolean, false)
             AND (p_policy ->> 'public')::boolean THEN '[]'::jsonb
         ELSE rowlock.s3_rules(p_policy, 'Allow', p_action, p_subject, p_values)
-    END
+    END;
+END
 $$;
 
 -- Buckets in which the caller may do the action with every key, or with the bucket itself.
@@ -416,8 +464,12 @@ $$;
 
 -- The values of condition keys for the question whether the caller may list, put while it asks for something else.
 CREATE FUNCTION rowlock.s3_listing_values(p_request jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = '' AS
-$$ SELECT coalesce(p_request -> 'values', '{}') || coalesce(p_request -> 'listing', '{}') $$;
+LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
+$$
+BEGIN
+    RETURN coalesce(p_request -> 'values', '{}') || coalesce(p_request -> 'listing', '{}');
+END
+$$;
 
 -- Asked by the policies of storage.objects: buckets open as a whole.
 CREATE FUNCTION rowlock.s3_open_for_objects(p_default text) RETURNS text[]
@@ -440,28 +492,37 @@ $$;
 
 -- The action on a bucket's row: an operation on objects asks for the bucket only to tell a missing key from a hidden one.
 CREATE FUNCTION rowlock.s3_bucket_action(p_default text) RETURNS text
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT CASE WHEN rowlock.s3_concerns_bucket(asked.action) AND rowlock.s3_request() ->> 'action' IS NULL
-        THEN asked.action ELSE 's3:ListBucket' END
-    FROM (SELECT rowlock.s3_action(p_default) AS action) AS asked
+BEGIN
+    RETURN (
+        SELECT CASE WHEN rowlock.s3_concerns_bucket(asked.action) AND rowlock.s3_request() ->> 'action' IS NULL
+            THEN asked.action ELSE 's3:ListBucket' END
+        FROM (SELECT rowlock.s3_action(p_default) AS action) AS asked);
+END
 $$;
 
 CREATE FUNCTION rowlock.s3_open_for_buckets(p_default text) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT CASE WHEN asked.action = 's3:ListAllMyBuckets' THEN '{}'::text[]
-        ELSE rowlock.s3_open(asked.action, rowlock.s3_listing_values(rowlock.s3_request())) END
-    FROM (SELECT rowlock.s3_bucket_action(p_default) AS action) AS asked
+BEGIN
+    RETURN (
+        SELECT CASE WHEN asked.action = 's3:ListAllMyBuckets' THEN '{}'::text[]
+            ELSE rowlock.s3_open(asked.action, rowlock.s3_listing_values(rowlock.s3_request())) END
+        FROM (SELECT rowlock.s3_bucket_action(p_default) AS action) AS asked);
+END
 $$;
 
 -- The one kind of configuration an operation is about; NULL: any.
 CREATE FUNCTION rowlock.s3_kind() RETURNS text
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT CASE noun WHEN 'public_access' THEN 'public_access_block' WHEN 'payment' THEN 'request_payment'
-        WHEN 'policy_status' THEN 'policy' ELSE noun END
-    FROM (SELECT substring(current_setting('storage.operation', true) FROM '^storage\.s3\.bucket\.[a-z]+_(.*)$')) AS s (noun)
+BEGIN
+    RETURN (
+        SELECT CASE noun WHEN 'public_access' THEN 'public_access_block' WHEN 'payment' THEN 'request_payment'
+            WHEN 'policy_status' THEN 'policy' ELSE noun END
+        FROM (SELECT substring(current_setting('storage.operation', true) FROM '^storage\.s3\.bucket\.[a-z]+_(.*)$')) AS s (noun));
+END
 $$;
 
 -- Denials. ----------------------------------------------------------------------------------------------------------
@@ -491,18 +552,28 @@ END
 $$;
 
 CREATE FUNCTION rowlock.s3_object_denials(p_default text) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = '' AS
-$$ SELECT rowlock.s3_denials(rowlock.s3_action(p_default), coalesce(rowlock.s3_request() -> 'values', '{}')) $$;
+LANGUAGE plpgsql STABLE SET search_path = '' AS
+$$
+BEGIN
+    RETURN rowlock.s3_denials(rowlock.s3_action(p_default), coalesce(rowlock.s3_request() -> 'values', '{}'));
+END
+$$;
 
 CREATE FUNCTION rowlock.s3_denying_for_objects(p_default text) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = '' AS
-$$ SELECT ARRAY(SELECT jsonb_object_keys(rowlock.s3_object_denials(p_default))) $$;
+LANGUAGE plpgsql STABLE SET search_path = '' AS
+$$
+BEGIN
+    RETURN ARRAY(SELECT jsonb_object_keys(rowlock.s3_object_denials(p_default)));
+END
+$$;
 
 CREATE FUNCTION rowlock.s3_denying_for_buckets(p_default text) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT ARRAY(SELECT jsonb_object_keys(rowlock.s3_denials(
-        rowlock.s3_bucket_action(p_default), rowlock.s3_listing_values(rowlock.s3_request()))))
+BEGIN
+    RETURN ARRAY(SELECT jsonb_object_keys(rowlock.s3_denials(
+        rowlock.s3_bucket_action(p_default), rowlock.s3_listing_values(rowlock.s3_request()))));
+END
 $$;
 
 -- Single objects. ---------------------------------------------------------------------------------------------------
@@ -535,49 +606,68 @@ $$;
 -- The caller, where an object's owner is what counts for the action; and its own buckets, whose ownerless objects
 -- (written by the service role, by nobody, or by hand) are its own.
 CREATE FUNCTION rowlock.s3_owner_for(p_default text) RETURNS text
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT CASE WHEN rowlock.s3_object_permission(rowlock.s3_action(p_default)) IS NOT NULL THEN rowlock.s3_subject() END
+BEGIN
+    RETURN CASE WHEN rowlock.s3_object_permission(rowlock.s3_action(p_default)) IS NOT NULL THEN rowlock.s3_subject() END;
+END
 $$;
 
 -- The caller, where an object's owner may do the action whatever its ACL says: all but reading it.
 CREATE FUNCTION rowlock.s3_owner_always(p_default text) RETURNS text
-LANGUAGE sql STABLE SET search_path = '' AS
+LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
-    SELECT CASE WHEN rowlock.s3_object_permission(rowlock.s3_action(p_default)) <> 'READ' THEN rowlock.s3_subject() END
+BEGIN
+    RETURN CASE WHEN rowlock.s3_object_permission(rowlock.s3_action(p_default)) <> 'READ' THEN rowlock.s3_subject() END;
+END
 $$;
 
 CREATE FUNCTION rowlock.s3_own_buckets(p_default text) RETURNS text[]
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS
 $$
-    SELECT coalesce(array_agg(b.id), '{}')
-    FROM storage.buckets AS b
-    WHERE b.owner_id = rowlock.s3_owner_for(p_default)
-        AND b.id = coalesce(rowlock.s3_request() ->> 'bucket', b.id)
+BEGIN
+    RETURN (
+        SELECT coalesce(array_agg(b.id), '{}')
+        FROM storage.buckets AS b
+        WHERE b.owner_id = rowlock.s3_owner_for(p_default)
+            AND b.id = coalesce(rowlock.s3_request() ->> 'bucket', b.id));
+END
 $$;
 
 CREATE FUNCTION rowlock.s3_object_grants(p_default text, p_public boolean) RETURNS jsonb[]
-LANGUAGE sql STABLE SET search_path = '' AS
-$$ SELECT rowlock.s3_grants(rowlock.s3_object_permission(rowlock.s3_action(p_default)), p_public) $$;
+LANGUAGE plpgsql STABLE SET search_path = '' AS
+$$
+BEGIN
+    RETURN rowlock.s3_grants(rowlock.s3_object_permission(rowlock.s3_action(p_default)), p_public);
+END
+$$;
 
 -- Buckets whose objects' ACLs and owners do not count, and those whose public grants do not.
 CREATE FUNCTION rowlock.s3_without_acls(p_public boolean) RETURNS text[]
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS
 $$
-    SELECT coalesce(array_agg(c.bucket_id), '{}')
-    FROM storage.bucket_configurations AS c
-    WHERE CASE WHEN p_public
-            THEN c.kind = 'public_access_block' AND (c.document ->> 'ignore_public_acls')::boolean
-            ELSE c.kind = 'ownership' AND c.document ->> 'object_ownership' = 'BucketOwnerEnforced'
-        END
-        AND c.kind IN ('ownership', 'public_access_block')
-        AND c.bucket_id = coalesce(rowlock.s3_request() ->> 'bucket', c.bucket_id)
+BEGIN
+    RETURN (
+        SELECT coalesce(array_agg(c.bucket_id), '{}')
+        FROM storage.bucket_configurations AS c
+        WHERE CASE WHEN p_public
+                THEN c.kind = 'public_access_block' AND (c.document ->> 'ignore_public_acls')::boolean
+                ELSE c.kind = 'ownership' AND c.document ->> 'object_ownership' = 'BucketOwnerEnforced'
+            END
+            AND c.kind IN ('ownership', 'public_access_block')
+            AND c.bucket_id = coalesce(rowlock.s3_request() ->> 'bucket', c.bucket_id));
+END
 $$;
 
 -- The owner of a bucket, for the check that nobody writes in a third one's name.
 CREATE FUNCTION rowlock.s3_bucket_owner(p_bucket text) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS
-$$ SELECT b.owner_id FROM storage.buckets AS b WHERE b.id = p_bucket $$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS
+$$
+BEGIN
+    RETURN (
+        SELECT b.owner_id FROM storage.buckets AS b WHERE b.id = p_bucket);
+END
+$$;
 
 ALTER FUNCTION rowlock.s3_buckets_in_question(text, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.s3_own_buckets(text) OWNER TO rowlock_engine;

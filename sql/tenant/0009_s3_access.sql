@@ -24,6 +24,7 @@ DECLARE
     allowed constant text := $sql$(
         bucket_id = ANY ((SELECT rowlock.s3_open_for_objects(%1$L))::text[])
         OR ((SELECT rowlock.s3_object_grants(%1$L, true)) <> '{}'
+            AND bucket_id = coalesce((SELECT rowlock.s3_request() ->> 'bucket'), bucket_id)
             AND bucket_id <> ALL ((SELECT rowlock.s3_without_acls(false))::text[])
             AND CASE
                 WHEN acl IS NULL AND owner_id IS NULL THEN bucket_id = ANY ((SELECT rowlock.s3_own_buckets(%1$L))::text[])
@@ -143,6 +144,20 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Who will own what an upload makes, and who began it.
+CREATE FUNCTION rowlock.upload_owner(p_upload_id text, OUT owner_id text, OUT initiator_id text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS
+$$
+BEGIN
+    PERFORM rowlock.require_gateway();
+    SELECT CASE WHEN u.bucket_id = ANY (rowlock.s3_without_acls(false)) THEN rowlock.s3_bucket_owner(u.bucket_id)
+        ELSE u.owner_id END, u.owner_id
+    INTO owner_id, initiator_id
+    FROM storage.s3_multipart_uploads AS u WHERE u.id = p_upload_id;
+END
+$$;
+ALTER FUNCTION rowlock.upload_owner(text) OWNER TO rowlock_engine;
 
 -- Accounts by any of their names.
 CREATE FUNCTION rowlock.find_accounts(p_subjects text[], p_canonical_ids text[], p_emails text[])
