@@ -125,14 +125,17 @@ def _json(text: str) -> dict[str, Any]:
         document = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError):
         document = None
-    # What Postgres's text cannot hold cannot be meant: NUL, half a surrogate pair.
-    if (
-        not isinstance(document, dict)
-        or "\\u0000" in json.dumps(document)
-        or re.search("[\ud800-\udfff]", str(document))
-    ):
+    if not isinstance(document, dict) or not _is_storable(document):
         raise malformed("Policies must be valid JSON and the first byte must be '{'")
     return document
+
+
+def _is_storable(document: Any) -> bool:
+    """Postgres's text holds neither NUL nor half a surrogate pair."""
+    try:
+        return b"\\u0000" not in json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _statement(given: Any, bucket: str, variables: bool) -> _Statement:
@@ -221,7 +224,9 @@ def _principal(given: Any, negated: bool) -> _Principal:
     subjects: set[str] = set()
     canonical_ids: set[str] = set()
     for kind, value in given.items():
-        names = _texts(value, "principal")
+        names = value if isinstance(value, list) else [value]
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise malformed("Invalid principal in policy")
         if kind == "CanonicalUser":
             if not all(_CANONICAL_ID.fullmatch(name) for name in names):
                 raise malformed("Invalid principal in policy")
