@@ -35,7 +35,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who acts. ``role`` is a Postgres role out of the allow-list, ``claims`` are what policies read as the JWT."""
+    """Who acts. ``role`` is a Postgres role out of the allow-list, ``claims`` are what policies read as the JWT.
+
+    Made once a key, not once a request: ``claims_json`` is what every scope of this principal says.
+    """
 
     tenant_id: str
     role: str
@@ -44,6 +47,13 @@ class Principal:
     claims: Mapping[str, Any] = field(default_factory=dict)
     access_key_id: str | None = None
     display_name: str | None = None
+    claims_json: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        claims = {"role": self.role, **self.claims}
+        if self.subject is not None:
+            claims.setdefault("sub", self.subject)
+        object.__setattr__(self, "claims_json", json.dumps(claims, ensure_ascii=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,7 @@ class Call:
     """One authenticated request for one operation.
 
     ``operation`` is the name policies see in ``storage.operation()``; ``headers_json`` holds only headers that are
-    safe to show to SQL (no credentials).
+    safe to show to SQL (no credentials). ``scope`` is what every statement of this call runs in.
     """
 
     tenant: Tenant
@@ -102,26 +112,23 @@ class Call:
     headers_json: str = "{}"
     client_address: str = ""
     secure: bool = False
+    scope: Scope = field(init=False, repr=False, compare=False)
 
-    @property
-    def scope(self) -> Scope:
-        """The scope every statement of this call runs in."""
+    def __post_init__(self) -> None:
         principal = self.principal
-        claims = {"role": principal.role, **principal.claims}
-        if principal.subject is not None:
-            claims.setdefault("sub", principal.subject)
-        return Scope(
-            role=principal.role,
-            operation=self.operation,
-            claims_json=json.dumps(claims, ensure_ascii=False),
-            subject=principal.subject or "",
-            method=self.method,
-            path=self.path,
-            headers_json=self.headers_json,
-            request_id=self.request_id,
-            access_key_id=principal.access_key_id or "",
-            client_address=self.client_address,
+        scope = Scope(
+            principal.role,
+            self.operation,
+            principal.claims_json,
+            principal.subject or "",
+            self.method,
+            self.path,
+            self.headers_json,
+            self.request_id,
+            principal.access_key_id or "",
+            self.client_address,
         )
+        object.__setattr__(self, "scope", scope)
 
 
 def system_scope(operation: str) -> Scope:

@@ -77,7 +77,7 @@ class RawRequest:
         raw_path, raw_query = scope["raw_path"], scope["query_string"]
         if not raw_path.startswith(b"/"):
             raw_path = _from_absolute_form(raw_path, unique[b"host"])
-        if _TARGET.fullmatch(raw_path) is None or _TARGET.fullmatch(raw_query) is None:
+        if _TARGET.fullmatch(raw_path) is None or (raw_query and _TARGET.fullmatch(raw_query) is None):
             raise StorageError("InvalidURI")
         content_length, is_chunked = _framing(unique)
         client = scope.get("client")
