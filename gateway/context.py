@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from gateway.frozen import quick
+
 ANONYMOUS_ROLE: Final = "anon"
 SERVICE_ROLE: Final = "service_role"
 ENGINE_ROLE: Final = "rowlock_engine"
@@ -79,6 +81,7 @@ class ObjectAddress:
 Address = ServiceAddress | BucketAddress | ObjectAddress
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a statement runs as: the settings made transaction-local before it (DESIGN §4)."""
@@ -95,6 +98,7 @@ class Scope:
     client_address: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Call:
     """One authenticated request for one operation.

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from gateway.frozen import quick
+
 # S3's name for the version of a key that was written while its bucket kept none.
 NULL_VERSION: Final = "null"
 
@@ -94,6 +96,7 @@ class Checksum:
     value: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Headers:
     """What describes an object besides its bytes; kept in ``metadata`` under Supabase's names where it has one."""
@@ -145,10 +148,11 @@ def metadata_json(headers: Headers, size_bytes: int | None, etag: str | None, mo
 def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, Any] | None) -> Headers:
     """Read the two columns back; a row made by hand may lack anything, or hold what is no text."""
     found = metadata or {}
-    values = {attribute: str(found[key]) for attribute, key in _HEADER_KEYS if found.get(key) is not None}
+    values = {attribute: str(found[key]) for attribute, key in _HEADER_KEYS if key in found and found[key] is not None}
+    if not user_metadata:
+        return Headers(**values)
     texts = {
-        str(name): value if isinstance(value, str) else json.dumps(value)
-        for name, value in (user_metadata or {}).items()
+        str(name): value if isinstance(value, str) else json.dumps(value) for name, value in user_metadata.items()
     }
     return Headers(user_metadata=texts, **values)
 
@@ -190,6 +194,7 @@ class Attributes:
 NO_ATTRIBUTES: Final = Attributes()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
     """A row of storage.objects. Exactly one of ``content``, ``blob_id`` and ``part_blobs`` is set if it is stored.
@@ -268,6 +273,7 @@ class ListedVersion(NamedTuple):
         return self.version or "" if self.is_versioned else NULL_VERSION
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewObject:
     """An object about to be committed: what describes it and where its durable bytes already are."""

@@ -65,7 +65,7 @@ def effective_headers(request: RawRequest) -> dict[str, str]:
     for raw_name, raw_value in request.headers:
         name = raw_name.decode("latin-1")
         if name not in headers:
-            headers[name] = _decoded(raw_value)
+            headers[name] = raw_value.decode("ascii") if raw_value.isascii() else _decoded(raw_value)
         elif name.startswith(_SIGNIFICANT):
             headers[name] = request.header(raw_name) or ""
         else:
