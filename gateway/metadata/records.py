@@ -117,6 +117,9 @@ class Headers:
         return json.dumps(dict(self.user_metadata), ensure_ascii=False) if self.user_metadata else None
 
 
+# json.dumps makes an encoder for every call that is not all defaults.
+_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
+
 _HEADER_KEYS = (
     ("content_type", "mimetype"),
     ("cache_control", "cacheControl"),
@@ -142,18 +145,17 @@ def metadata_json(headers: Headers, size_bytes: int | None, etag: str | None, mo
         document["eTag"] = f'"{etag}"'
     if modified is not None:
         document["lastModified"] = modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return json.dumps(document, ensure_ascii=False)
+    return _to_json(document)
 
 
 def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, Any] | None) -> Headers:
     """Read the two columns back; a row made by hand may lack anything, or hold what is no text."""
     found = metadata or {}
     values = {attribute: str(found[key]) for attribute, key in _HEADER_KEYS if key in found and found[key] is not None}
-    if not user_metadata:
-        return Headers(**values)
-    texts = {
-        str(name): value if isinstance(value, str) else json.dumps(value) for name, value in user_metadata.items()
-    }
+    texts: dict[str, str] = {}
+    if user_metadata:
+        for name, value in user_metadata.items():
+            texts[str(name)] = value if isinstance(value, str) else json.dumps(value)
     return Headers(user_metadata=texts, **values)
 
 
@@ -171,6 +173,8 @@ class Attributes:
     @property
     def json(self) -> str | None:
         """The parameter ``attributes`` of statements that write; None for the ordinary object, which has none."""
+        if self is NO_ATTRIBUTES:
+            return None
         document: dict[str, Any] = {
             "tags": dict(self.tags) if self.tags else None,
             "acl": dict(self.acl) if self.acl is not None else None,
