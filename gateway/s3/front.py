@@ -122,7 +122,9 @@ class S3Front:
         except Exception as error:
             response = self._refusal(error, scope, request_id, log)
         try:
-            log.bytes_out = await self._send(await self._shared(response, scope, log), scope, send, request_id)
+            if cors.names_origin(scope["headers"]):
+                response = await self._shared(response, scope, log)
+            log.bytes_out = await self._send(response, scope, send, request_id)
         except ResponseBroken:
             log.error_code = "ResponseBroken"
             raise

@@ -100,8 +100,11 @@ class Router:
         incomplete = None
         candidates = self._plain if self._deciding[target].isdisjoint(values) else self._candidates
         for operation in candidates.get((method, target), ()):
-            if incomplete is not None and not operation.selectors:
-                break
+            if not operation.selectors:
+                if incomplete is not None:
+                    break
+            elif operation.selectors[0][0] not in values:
+                continue
             if not all(name in values and want in (None, values[name]) for name, want in operation.selectors):
                 continue
             if operation.required_query <= values.keys() and operation.required_headers <= headers.keys():
