@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from gateway.frozen import quick
+
 ANONYMOUS_ROLE: Final = "anon"
 ACCOUNT_ROLE: Final = "s3_account"
 SERVICE_ROLE: Final = "service_role"
@@ -36,7 +38,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who acts. ``role`` is a Postgres role out of the allow-list, ``claims`` are what policies read as the JWT."""
+    """Who acts. ``role`` is a Postgres role out of the allow-list, ``claims`` are what policies read as the JWT.
+
+    Made once a key, not once a request: ``claims_json`` is what every scope of this principal says.
+    """
 
     tenant_id: str
     role: str
@@ -45,6 +50,13 @@ class Principal:
     claims: Mapping[str, Any] = field(default_factory=dict)
     access_key_id: str | None = None
     display_name: str | None = None
+    claims_json: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        claims = {"role": self.role, **self.claims}
+        if self.subject is not None:
+            claims.setdefault("sub", self.subject)
+        object.__setattr__(self, "claims_json", json.dumps(claims, ensure_ascii=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,7 @@ class ObjectAddress:
 Address = ServiceAddress | BucketAddress | ObjectAddress
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a statement runs as: the settings made transaction-local before it (DESIGN §4)."""
@@ -87,13 +100,15 @@ class Scope:
     s3_request_json: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Call:
     """One authenticated request for one operation.
 
     ``operation`` is the name policies see in ``storage.operation()``; ``headers_json`` holds only headers that are
     safe to show to SQL (no credentials). ``s3_request_json`` is what S3's access model asks about the request
-    (``s3/access_request.py``); empty for roles that it does not bind.
+    (``s3/access_request.py``); empty for roles that it does not bind. ``scope`` is what every statement of this call
+    runs in.
     """
 
     tenant: Tenant
@@ -106,27 +121,24 @@ class Call:
     client_address: str = ""
     secure: bool = False
     s3_request_json: str = ""
+    scope: Scope = field(init=False, repr=False, compare=False)
 
-    @property
-    def scope(self) -> Scope:
-        """The scope every statement of this call runs in."""
+    def __post_init__(self) -> None:
         principal = self.principal
-        claims = {"role": principal.role, **principal.claims}
-        if principal.subject is not None:
-            claims.setdefault("sub", principal.subject)
-        return Scope(
-            role=principal.role,
-            operation=self.operation,
-            claims_json=json.dumps(claims, ensure_ascii=False),
-            subject=principal.subject or "",
-            method=self.method,
-            path=self.path,
-            headers_json=self.headers_json,
-            request_id=self.request_id,
-            access_key_id=principal.access_key_id or "",
-            client_address=self.client_address,
-            s3_request_json=self.s3_request_json,
+        scope = Scope(
+            principal.role,
+            self.operation,
+            principal.claims_json,
+            principal.subject or "",
+            self.method,
+            self.path,
+            self.headers_json,
+            self.request_id,
+            principal.access_key_id or "",
+            self.client_address,
+            self.s3_request_json,
         )
+        object.__setattr__(self, "scope", scope)
 
     def reading(self, bucket: str, key: str, version_id: str | None) -> "Call":
         """The same call while it reads the source of a copy, where other rules hold than at its target."""

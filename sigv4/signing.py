@@ -72,8 +72,13 @@ def is_date(day: bytes) -> bool:
 
 def parse_timestamp(value: bytes) -> float | None:
     """Unix seconds of ``yyyymmddThhmmssZ``; None when it is anything else."""
+    return _seconds(value) if len(value) == 16 else None
+
+
+@lru_cache(maxsize=64)
+def _seconds(value: bytes) -> float | None:
     clock = value[9:15]
-    if len(value) != 16 or value[8:9] != b"T" or value[15:] != b"Z" or not clock.isdigit():
+    if value[8:9] != b"T" or value[15:] != b"Z" or not clock.isdigit():
         return None
     midnight = _midnight(value[:8])
     hours, minutes, seconds = int(clock[:2]), int(clock[2:4]), int(clock[4:])

@@ -105,7 +105,7 @@ def verify(request: HttpRequest, signed: SignedRequest, secret: str) -> Payload:
     genuine = signing.matches(signing.sign(key, text), signed.signature)
     if not genuine:
         genuine = _matches_as_sent(request, signed, key, path, query)
-    if not genuine or any(name not in signed.headers for name in signed.signed_headers):
+    if not genuine or not signed.headers.keys() >= set(signed.signed_headers):
         raise _mismatch(signed, seen, text)
     signer = None
     if signed.payload_mode in (PayloadMode.STREAMING_SIGNED, PayloadMode.STREAMING_SIGNED_TRAILER):

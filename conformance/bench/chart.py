@@ -1,4 +1,7 @@
-"""A bar chart of a comparison as plain SVG: a group a workload, a bar a server, as multiples of the first server."""
+"""A bar chart of a comparison as plain SVG: a group a workload, a bar a server, its length relative to the fastest.
+
+It has no background of its own, and its text follows the reader's colour scheme where the viewer tells it.
+"""
 
 from typing import Final
 from xml.sax.saxutils import escape
@@ -14,6 +17,7 @@ _WIDTH: Final = 720
 _BAR_HEIGHT: Final = 16
 _GROUP_GAP: Final = 14
 _TOP: Final = 52
+_STYLE: Final = "<style>text{fill:#334155}@media(prefers-color-scheme:dark){text{fill:#cbd5e1}}</style>"
 
 
 def draw(measured: Rounds, title: str) -> str:
@@ -38,7 +42,7 @@ def draw(measured: Rounds, title: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" width="{_WIDTH}" height="{y}" '
         f'font-family="system-ui, sans-serif" font-size="11" role="img" aria-label="{label}">\n'
-        f'<rect width="{_WIDTH}" height="{y}" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
+        f"{_STYLE}\n" + "\n".join(parts) + "\n</svg>\n"
     )
 
 
@@ -52,6 +56,6 @@ def _bar(x: float, y: float, width: float, height: float, colour: str) -> str:
 
 def _text(x: float, y: float, text: str, *, size: int = 11, weight: str = "normal", anchor: str = "start") -> str:
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'fill="#1e293b">{escape(text)}</text>'
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}">'
+        f"{escape(text)}</text>"
     )

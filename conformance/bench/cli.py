@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, patterns in workloads.SETS.items():
             print(f"{name:<10} {', '.join(patterns)}")
         return 0
+    if options.earlier is not None:
+        return _retell(options)
     # the servers are stopped by the context managers, so a SIGTERM must unwind them
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--json", type=Path, help="write every round here")
     output.add_argument("--chart", type=Path, help="draw an SVG here")
     output.add_argument("--title", default="Requests per second")
+    output.add_argument("--from", dest="earlier", type=Path, help="measure nothing: report on an earlier --json file")
     output.add_argument("--list", action="store_true", help="print the sets of workloads and stop")
     parser.add_argument("--null-server", type=int, metavar="PORT", help=argparse.SUPPRESS)
     return parser
@@ -104,6 +107,20 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _retell(options: argparse.Namespace) -> int:
+    try:
+        measured = report.rounds_of(json.loads(options.earlier.read_text()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"bench: {options.earlier} is no result of a run: {error}", file=sys.stderr)
+        return 1
+    print(report.tables(measured))
+    for warning in report.warnings(measured):
+        print(f"warning: {warning}")
+    if options.chart is not None:
+        options.chart.write_text(chart.draw(measured, options.title))
+    return 0
+
+
 def _given(options: argparse.Namespace) -> list[Endpoint]:
     pids = dict(text.split("=", 1) for text in options.pid)
     found = []
@@ -123,7 +140,13 @@ def _start(options: argparse.Namespace, stack: contextlib.ExitStack) -> list[End
         if name not in peers.PEERS:
             raise ValueError(f"no peer {name}; there are {', '.join(peers.PEERS)}")
         checkout = peers.REPOSITORY if name == "rowlock" else None
-        found.append(stack.enter_context(peers.started(name, peers.PEERS[name], options.scratch, checkout)))
+        try:
+            found.append(stack.enter_context(peers.started(name, peers.PEERS[name], options.scratch, checkout)))
+        except peers.PeerError as error:
+            # What the machine lacks for one of the others is no reason to measure none.
+            if checkout is not None:
+                raise
+            print(f"bench: without {name}: {error}", file=sys.stderr)
     for path in options.against:
         checkout = path.resolve()
         name = f"against-{checkout.name}"

@@ -102,6 +102,14 @@ def as_json(plan: Plan, measured: Rounds, idle_memory_bytes: dict[str, float]) -
     }
 
 
+def rounds_of(document: dict[str, Any]) -> Rounds:
+    """What :func:`as_json` was made of. Raises KeyError and TypeError for what it did not make."""
+    return {
+        workload: {name: [Round(**one) for one in endpoint["rounds"]] for name, endpoint in endpoints.items()}
+        for workload, endpoints in document["workloads"].items()
+    }
+
+
 def _endpoint_json(rounds: dict[str, list[Round]], name: str) -> dict[str, Any]:
     measurements: Sequence[Round] = rounds[name]
     return {

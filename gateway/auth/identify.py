@@ -58,6 +58,7 @@ class Identify:
         self._credentials: Final = credentials
         self._clock: Final = clock
         self._roles: Final = roles
+        self._nobody: Final = Principal(tenant.id, ANONYMOUS_ROLE, AuthMethod.ANONYMOUS)
 
     async def __call__(self, request: HttpRequest) -> Identity:
         """Judge one request.
@@ -101,7 +102,7 @@ class Identify:
             else:
                 signed = sigv4.parse_form(fields, region=self._tenant.region)
                 if signed is None:
-                    return FormIdentity(self._nobody(), named)
+                    return FormIdentity(self._nobody, named)
                 credential = await self._credential(signed.access_key_id, now)
                 policy = sigv4.verify_form(signed, credential.secret, bucket=bucket, now=now)
         except SignatureError as error:
@@ -112,10 +113,7 @@ class Identify:
     def _anonymous(self, request: HttpRequest) -> Identity:
         if any(name == _SECURITY_TOKEN for name, _ in request.headers):
             raise StorageError("InvalidToken")
-        return Identity(self._nobody(), sigv4.anonymous_payload(request))
-
-    def _nobody(self) -> Principal:
-        return Principal(self._tenant.id, ANONYMOUS_ROLE, AuthMethod.ANONYMOUS)
+        return Identity(self._nobody, sigv4.anonymous_payload(request))
 
     async def _signed(self, request: HttpRequest, signed: SignedRequest, method: AuthMethod, now: datetime) -> Identity:
         if signed.session_token is not None:
@@ -133,15 +131,18 @@ class Identify:
     def _principal(self, credential: Credential, method: AuthMethod) -> Principal:
         if credential.role not in self._roles:
             raise StorageError("AccessDenied")
-        return Principal(
-            self._tenant.id,
-            credential.role,
-            method,
-            credential.subject,
-            credential.claims,
-            credential.access_key_id,
-            credential.display_name,
-        )
+        principal = credential.principals.get(method)
+        if principal is None:
+            principal = credential.principals[method] = Principal(
+                self._tenant.id,
+                credential.role,
+                method,
+                credential.subject,
+                credential.claims,
+                credential.access_key_id,
+                credential.display_name,
+            )
+        return principal
 
 
 def storage_error(error: SignatureError) -> StorageError:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway import statements
@@ -359,7 +359,7 @@ def _put_values(new: NewObject, condition: WriteCondition) -> dict[str, Any]:
         "key": new.key,
         "version": new.version,
         "owner_id": new.owner_id,
-        "metadata": metadata_json(new.headers, new.size_bytes, new.etag, datetime.now().astimezone()),
+        "metadata": metadata_json(new.headers, new.size_bytes, new.etag, datetime.now(UTC)),
         "user_metadata": new.headers.user_metadata_json,
         "epoch": new.epoch,
         "backend": new.backend,

@@ -21,6 +21,17 @@ def encode_text(text: str) -> bytes:
     return encoded
 
 
+def encode_texts(joined: str, count: int) -> list[bytes]:
+    """``count`` texts that were joined with NUL, as :func:`encode_text` has each. Raises psycopg.DataError."""
+    try:
+        encoded = joined.encode().split(b"\0")
+    except UnicodeEncodeError as error:
+        raise psycopg.DataError("text that is not valid Unicode") from error
+    if len(encoded) != count:
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    return encoded
+
+
 def encode(values: Sequence[Any]) -> tuple[list[bytes | None], list[Format] | None]:
     """Values and their formats (None: all are text). Raises psycopg.DataError for a value Postgres cannot hold,
     psycopg.ProgrammingError for a type there is no text for."""

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from gateway.frozen import quick
+
 # S3's name for the version of a key that was written while its bucket kept none.
 NULL_VERSION: Final = "null"
 
@@ -97,6 +99,7 @@ class Checksum:
     value: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Headers:
     """What describes an object besides its bytes; kept in ``metadata`` under Supabase's names where it has one."""
@@ -116,6 +119,9 @@ class Headers:
         """The column ``user_metadata``."""
         return json.dumps(dict(self.user_metadata), ensure_ascii=False) if self.user_metadata else None
 
+
+# json.dumps makes an encoder for every call that is not all defaults.
+_to_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 _HEADER_KEYS = (
     ("content_type", "mimetype"),
@@ -142,7 +148,7 @@ def metadata_json(headers: Headers, size_bytes: int | None, etag: str | None, mo
         document["eTag"] = f'"{etag}"'
     if modified is not None:
         document["lastModified"] = modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return json.dumps(document, ensure_ascii=False)
+    return _to_json(document)
 
 
 def json_document(value: Any) -> dict[str, Any] | None:
@@ -155,11 +161,11 @@ def json_document(value: Any) -> dict[str, Any] | None:
 def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, Any] | None) -> Headers:
     """Read the two columns back; a row made by hand may lack anything, or hold what is no text."""
     found = metadata or {}
-    values = {attribute: str(found[key]) for attribute, key in _HEADER_KEYS if found.get(key) is not None}
-    texts = {
-        str(name): value if isinstance(value, str) else json.dumps(value)
-        for name, value in (user_metadata or {}).items()
-    }
+    values = {attribute: str(found[key]) for attribute, key in _HEADER_KEYS if key in found and found[key] is not None}
+    texts: dict[str, str] = {}
+    if user_metadata:
+        for name, value in user_metadata.items():
+            texts[str(name)] = value if isinstance(value, str) else json.dumps(value)
     return Headers(user_metadata=texts, **values)
 
 
@@ -184,6 +190,8 @@ class Attributes:
     @property
     def json(self) -> str | None:
         """The parameter ``attributes`` of statements that write; None for the ordinary object, which has none."""
+        if self is NO_ATTRIBUTES:
+            return None
         document: dict[str, Any] = {
             "tags": dict(self.tags) if self.tags else None,
             "acl": dict(self.acl) if self.acl is not None else None,
@@ -209,6 +217,7 @@ class Attributes:
 NO_ATTRIBUTES: Final = Attributes()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
     """A row of storage.objects. Exactly one of ``content``, ``blob_id`` and ``part_blobs`` is set if it is stored.
@@ -289,6 +298,7 @@ class ListedVersion(NamedTuple):
         return self.version or "" if self.is_versioned else NULL_VERSION
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewObject:
     """An object about to be committed: what describes it and where its durable bytes already are."""

@@ -6,7 +6,7 @@ from typing import Final
 from gateway import statements
 from gateway.context import Scope
 from gateway.errors import StorageError
-from gateway.metadata.parameters import encode_text
+from gateway.metadata.parameters import encode_text, encode_texts
 from gateway.statements import Statement
 
 ALLOWED_ROLES: Final = frozenset({"anon", "authenticated", "s3_account", "service_role", "rowlock_engine"})
@@ -32,7 +32,10 @@ class ScopeValues:
 
     def encoded(self, scope: Scope) -> list[bytes]:
         """The same encoded. Raises AccessDenied, and psycopg.DataError for text Postgres cannot hold."""
-        return [*self._encoded_limits, *map(encode_text, _fields(scope))]
+        fields = _fields(scope)
+        # All at once: no field can hold the separator, so a part too many betrays one that does.
+        encoded = encode_texts("\0".join(fields), len(fields))
+        return [*self._encoded_limits, *encoded]
 
 
 def _fields(scope: Scope) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ _S3_NAMES: Final = {
     "xxhash3": "XXHASH3",
     "xxhash128": "XXHASH128",
 }
+# Digest name -> member of an input record.
+_FIELDS: Final = {name: f"checksum_{name}" for name in _S3_NAMES}
 _COMBINABLE: Final = frozenset({"crc32", "crc32c", "crc64nvme"})
 
 
@@ -53,8 +55,8 @@ def value_field(algorithm: str | None, value: str | None) -> dict[str, Any]:
 
 def sent(document: Any) -> tuple[str, str] | None:
     """The (digest name, base64 value) a client gave in an input record, or None."""
-    for name in _S3_NAMES:
-        value = getattr(document, f"checksum_{name}", None)
+    for name, field in _FIELDS.items():
+        value = getattr(document, field, None)
         if value is not None:
             return name, value
     return None

@@ -40,6 +40,7 @@ DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
 _STANDARD: Final = "STANDARD"
 _READ_ATTEMPTS: Final = 3
 _WRITE_ATTEMPTS: Final = 3
+_NO_CONDITIONS: Final = (None, None, None, None)
 NO_WRITE_CONDITION: Final = WriteCondition()
 
 
@@ -236,8 +237,9 @@ async def _find(
     record = await versions.find_stored_object(
         services, call, asked.bucket, asked.key, asked.version_id, with_content=with_content
     )
-    conditions = ReadConditions(asked.if_match, asked.if_none_match, asked.if_modified_since, asked.if_unmodified_since)
-    if conditions != NO_CONDITIONS:
+    given = asked.if_match, asked.if_none_match, asked.if_modified_since, asked.if_unmodified_since
+    if given != _NO_CONDITIONS:
+        conditions = ReadConditions(*given)
         try:
             conditions.check(record.etag, record.updated_at)
         except StorageError as error:

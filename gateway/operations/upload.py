@@ -6,8 +6,9 @@ the body passed; it is destroyed when the commit is known to have failed, and le
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
 from typing import Final
 
 from gateway.blobs.digest import Digester, digest
@@ -59,17 +60,16 @@ def describe(
     call: Call, bucket: str, key: str, version: str, headers: Headers, cipher: Cipher | None = None
 ) -> Describe:
     """What is kept beside a blob, once its ETag is known."""
-    template = BlobDescription(
+    return lambda etag: BlobDescription(
         tenant_id=call.tenant.id,
         bucket=bucket,
         key=key,
         version=version,
-        etag="",
+        etag=etag,
         content_type=headers.content_type,
         metadata=headers.user_metadata,
         encryption=cipher.description if cipher else "",
     )
-    return lambda etag: replace(template, etag=etag)
 
 
 def is_small(services: Services, length: int | None) -> bool:
@@ -182,22 +182,26 @@ def _random_etag() -> str:
     return secrets.token_hex(16)
 
 
-@asynccontextmanager
-async def discard_on_refusal(services: Services, backend: str | None, *blob_ids: str) -> AsyncIterator[None]:
+class discard_on_refusal:
     """Around a commit: destroy these blobs if it was refused. After an unknown outcome, or when this task is
     cancelled or fails in the middle, they are left alone: the keeper of the epoch will find out."""
-    if backend is None or not blob_ids:
-        yield
-        return
-    try:
-        yield
-    except StorageError as error:
-        if isinstance(error, OutcomeUnknown) or not await _deleted(services, backend, blob_ids):
-            services.blobs.doubt(backend, blob_ids)
-        raise
-    except BaseException:
-        services.blobs.doubt(backend, blob_ids)
-        raise
+
+    def __init__(self, services: Services, backend: str | None, *blob_ids: str) -> None:
+        self._services = services
+        self._backend = backend
+        self._blob_ids = blob_ids
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc is None or self._backend is None or not self._blob_ids:
+            return
+        refused = isinstance(exc, StorageError) and not isinstance(exc, OutcomeUnknown)
+        if not refused or not await _deleted(self._services, self._backend, self._blob_ids):
+            self._services.blobs.doubt(self._backend, self._blob_ids)
 
 
 async def _deleted(services: Services, backend: str, blob_ids: Sequence[str]) -> bool:

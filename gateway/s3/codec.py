@@ -7,6 +7,7 @@ happens here once; handlers see frozen dataclasses only.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 from gateway.context import Address, BucketAddress, ObjectAddress
@@ -64,7 +65,7 @@ def effective_headers(request: RawRequest) -> dict[str, str]:
     for raw_name, raw_value in request.headers:
         name = raw_name.decode("latin-1")
         if name not in headers:
-            headers[name] = _decoded(raw_value)
+            headers[name] = raw_value.decode("ascii") if raw_value.isascii() else _decoded(raw_value)
         elif name.startswith(_SIGNIFICANT):
             headers[name] = request.header(raw_name) or ""
         else:
@@ -91,7 +92,6 @@ class _Reading:
     """One header or query member, ready to be read."""
 
     field: str
-    name: str
     argument: str
     read: Reader
     required: bool
@@ -106,17 +106,17 @@ class OperationCodec:
         members = model.input.members
         self._headers = _readings(members, Location.HEADER, str.lower)
         self._query = _readings(members, Location.QUERY, str)
+        self._required = [each for each in (*self._query.values(), *self._headers.values()) if each.required]
         self._metadata = next((m.field for m in members if m.location is Location.METADATA), None)
         self._uri = [(m.field, m.name) for m in members if m.location is Location.URI]
         self._payload = next((m for m in members if m.name == model.input.payload), None)
         self._read_document = (
             xml.element_reader(self._payload.shape) if self._payload is not None and model.body is Body.XML else None
         )
-        self._write_headers = [
-            (member.field, member.wire_name.lower().encode("ascii"), formatter(member))
-            for member in model.output.members
-            if member.location is Location.HEADER
-        ]
+        written = [member for member in model.output.members if member.location is Location.HEADER]
+        self._written = _attributes([member.field for member in written])
+        self._write_headers = [(member.wire_name.lower().encode("ascii"), formatter(member)) for member in written]
+        self._has_range = any(member.field == "content_range" for member in written)
         self._write_metadata = next((m.field for m in model.output.members if m.location is Location.METADATA), None)
         self._streamed = _payload_field(model.output, Kind.BLOB)
         self._text = _payload_field(model.output, Kind.STRING)
@@ -132,11 +132,13 @@ class OperationCodec:
         fields: Fields = {}
         for field, name in self._uri:
             fields[field] = _bucket(address) if name == "Bucket" else _key(address)
-        query = self._query_values(request)
-        for reading in self._query:
-            _read(reading, query.get(reading.name), fields)
-        for reading in self._headers:
-            _read(reading, headers.get(reading.name), fields)
+        # What was sent is less than what could have been.
+        if request.raw_query:
+            _read(self._query, self._query_values(request), fields)
+        _read(self._headers, headers, fields)
+        for reading in self._required:
+            if reading.field not in fields:
+                raise _missing(reading)
         if self._metadata is not None:
             found = [(name, value) for name, value in headers.items() if name.startswith(USER_METADATA_PREFIX)]
             fields[self._metadata] = user_metadata(found) if found else {}
@@ -185,13 +187,13 @@ class OperationCodec:
 
     def render(self, output: Any) -> Response:
         """The answer: the model's status (206 when there is a content range), headers, and bytes or an open reader."""
-        headers = []
-        for field, name, format_value in self._write_headers:
-            value = getattr(output, field)
-            if value is not None and value != ():
-                headers.append((name, header_bytes(format_value(value))))
-        if self._write_metadata is not None:
-            headers += _metadata_headers(getattr(output, self._write_metadata))
+        headers = [
+            (name, format_value(value))
+            for (name, format_value), value in zip(self._write_headers, self._written(output), strict=True)
+            if value is not None and value != ()
+        ]
+        if self._write_metadata is not None and (metadata := getattr(output, self._write_metadata)):
+            headers += _metadata_headers(metadata)
         if self._streamed is not None:
             body = getattr(output, self._streamed)
             return Response(self._status(output), tuple(headers), body if body is not None else b"")
@@ -202,7 +204,7 @@ class OperationCodec:
 
     def _status(self, output: Any) -> int:
         # HeadObject and GetObject answer a part or a range with 206; no other output has a content range.
-        return 206 if getattr(output, "content_range", None) is not None else self.model.status
+        return 206 if self._has_range and output.content_range is not None else self.model.status
 
     def _render_document(self, output: Any) -> bytes:
         if self._text is not None:
@@ -226,24 +228,34 @@ def _metadata_headers(metadata: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _readings(members: tuple[Member, ...], location: Location, spell: Callable[[str], str]) -> list[_Reading]:
-    return [
-        _Reading(member.field, spell(member.wire_name), member.wire_name, reader(member), member.required)
+def _readings(members: tuple[Member, ...], location: Location, spell: Callable[[str], str]) -> dict[str, _Reading]:
+    return {
+        spell(member.wire_name): _Reading(member.field, member.wire_name, reader(member), member.required)
         for member in members
         if member.location is location
-    ]
+    }
 
 
-def _read(reading: _Reading, text: str | None, fields: Fields) -> None:
-    value = reading.read(text) if text is not None else None
-    if value is not None:
-        fields[reading.field] = value
-    elif reading.required:
-        raise StorageError(
-            "InvalidRequest",
-            f"Missing required parameter for this request: {reading.argument}",
-            ArgumentName=reading.argument,
-        )
+def _read(readings: Mapping[str, _Reading], texts: Mapping[str, str], fields: Fields) -> None:
+    for name, text in texts.items():
+        reading = readings.get(name)
+        if reading is not None and (value := reading.read(text)) is not None:
+            fields[reading.field] = value
+
+
+def _missing(reading: _Reading) -> StorageError:
+    return StorageError(
+        "InvalidRequest",
+        f"Missing required parameter for this request: {reading.argument}",
+        ArgumentName=reading.argument,
+    )
+
+
+def _attributes(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """The attributes of these names, in their order."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda record: tuple(getattr(record, name) for name in names)
 
 
 def _bucket(address: Address) -> str:

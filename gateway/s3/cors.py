@@ -56,7 +56,7 @@ async def preflight(services: Services, address: Address, headers: Mapping[str, 
 
 def names_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a request is one that a browser may have made for another site."""
-    return any(name == _ORIGIN for name, _ in headers)
+    return _ORIGIN in dict(headers)
 
 
 async def answer_headers(

@@ -4,11 +4,12 @@ The order is security: the request is understood, then authenticated, and only t
 """
 
 import base64
-import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, Protocol
 
 import structlog
@@ -123,7 +124,9 @@ class S3Front:
         except Exception as error:
             response = self._refusal(error, scope, request_id, log)
         try:
-            log.bytes_out = await self._send(await self._shared(response, scope, log), scope, send, request_id)
+            if cors.names_origin(scope["headers"]):
+                response = await self._shared(response, scope, log)
+            log.bytes_out = await self._send(response, scope, send, request_id)
         except ResponseBroken:
             log.error_code = "ResponseBroken"
             raise
@@ -193,16 +196,16 @@ class S3Front:
         fields: Fields,
     ) -> Call:
         return Call(
-            tenant=self._tenant,
-            principal=principal,
-            operation=operation.policy_name,
-            request_id=request.request_id,
-            method=request.method,
-            path=request.raw_path.decode("ascii"),
-            headers_json=visible_headers(headers),
-            client_address=request.client_address,
-            secure=request.secure,
-            s3_request_json=access_request_json(
+            self._tenant,
+            principal,
+            operation.policy_name,
+            request.request_id,
+            request.method,
+            request.raw_path.decode("ascii"),
+            visible_headers(headers),
+            request.client_address,
+            request.secure,
+            access_request_json(
                 principal,
                 self._tenant,
                 address,
@@ -268,18 +271,26 @@ class S3Front:
 
     async def _send(self, response: Response, scope: Scope, send: Send, request_id: str) -> int:
         request_field = (b"x-amz-request-id", request_id.encode("ascii"))
-        headers = (request_field, *self._constant_fields, *response.headers)
-        stamped = Response(response.status, headers, response.body)
-        head = scope["method"] == "HEAD"
-        extensions = scope.get("extensions") or ()
         return await send_response(
-            stamped, send, idle_seconds=self._limits.send_idle_seconds, head=head, extensions=extensions
+            response,
+            send,
+            idle_seconds=self._limits.send_idle_seconds,
+            head=scope["method"] == "HEAD",
+            extensions=scope.get("extensions") or (),
+            common=(request_field, *self._constant_fields),
         )
 
 
 def visible_headers(headers: Mapping[str, str]) -> str:
     """The headers as JSON for ``request.headers`` in policies, without any that may hold a credential."""
-    return json.dumps({name: value for name, value in headers.items() if _SECRET_WORD.search(name) is None})
+    quote = encode_basestring_ascii
+    fields = [f"{quote(name)}: {quote(value)}" for name, value in headers.items() if _is_visible(name)]
+    return f"{{{', '.join(fields)}}}"
+
+
+@lru_cache(maxsize=256)
+def _is_visible(name: str) -> bool:
+    return _SECRET_WORD.search(name) is None
 
 
 def _refuse_anonymous_overrides(principal: Principal, fields: Fields) -> None:

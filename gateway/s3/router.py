@@ -7,6 +7,7 @@ is how a tagging document overwrites an object (DESIGN §2 rule 5).
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, NoReturn
 
 from gateway.context import Address, BucketAddress, ObjectAddress
@@ -19,6 +20,7 @@ _METHOD: Final = re.compile(r"[A-Z]{1,16}")
 # A parameter of GetObject and HeadObject, but half of UploadPart's name on the methods that change something.
 _PART_NUMBER: Final = "partNumber"
 _UPLOAD_ID: Final = "uploadId"
+_NONE: Final[frozenset[str]] = frozenset()
 _READS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -37,6 +39,9 @@ class Router:
         self._options_object = operations["OptionsObject"]
         special = {*model.SAME_WIRE_FORM, self._post_object.name, self._options_object.name}
         self._candidates: dict[tuple[str, Target], list[OperationModel]] = defaultdict(list)
+        # Those that ask for no parameter, and by target the parameters that any other asks for.
+        self._plain: dict[tuple[str, Target], list[OperationModel]] = {}
+        self._deciding: dict[Target, set[str]] = defaultdict(set)
         # (target, sub-resource) -> the methods it has there
         self._methods: dict[tuple[Target, str], set[str]] = defaultdict(set)
         self._target_methods: dict[Target, set[str]] = defaultdict(set)
@@ -45,12 +50,14 @@ class Router:
                 continue
             self._candidates[operation.method, operation.target].append(operation)
             names = {name for name, _ in operation.selectors}
+            self._deciding[operation.target] |= names | operation.required_query
             for name in names | (operation.required_query & {_UPLOAD_ID, _PART_NUMBER}):
                 self._methods[operation.target, name].add(operation.method)
             if not (names or operation.required_query or operation.required_headers):
                 self._target_methods[operation.target].add(operation.method)
-        for candidates in self._candidates.values():
+        for key, candidates in self._candidates.items():
             candidates.sort(key=_selectivity, reverse=True)
+            self._plain[key] = [each for each in candidates if not (each.selectors or each.required_query)]
         reserved = {name for _, name in self._methods} | model.FOREIGN_SELECTORS
         listing_only = {"list-type"}
         self._reserved: Mapping[Target, frozenset[str]] = {
@@ -71,7 +78,7 @@ class Router:
         if method == "OPTIONS":
             return self._options_object
         values = dict(query)
-        subresources = self._subresources(method, target, values)
+        subresources = self._subresources(method, target, values) if values else _NONE
         operation = self._best(method, target, values, headers)
         if operation is not None and subresources <= operation.query_names:
             return operation
@@ -81,7 +88,7 @@ class Router:
             return self._form(headers)
         raise _method_not_allowed(method, target.value, self._target_methods[target])
 
-    def _subresources(self, method: str, target: Target, values: Mapping[str, str]) -> set[str]:
+    def _subresources(self, method: str, target: Target, values: Mapping[str, str]) -> AbstractSet[str]:
         names = set(self._reserved[target].intersection(values))
         if method in _READS or _UPLOAD_ID in values:
             names.discard(_PART_NUMBER)
@@ -91,9 +98,13 @@ class Router:
         self, method: str, target: Target, values: Mapping[str, str], headers: Mapping[str, str]
     ) -> OperationModel | None:
         incomplete = None
-        for operation in self._candidates.get((method, target), ()):
-            if incomplete is not None and not operation.selectors:
-                break
+        candidates = self._plain if self._deciding[target].isdisjoint(values) else self._candidates
+        for operation in candidates.get((method, target), ()):
+            if not operation.selectors:
+                if incomplete is not None:
+                    break
+            elif operation.selectors[0][0] not in values:
+                continue
             if not all(name in values and want in (None, values[name]) for name, want in operation.selectors):
                 continue
             if operation.required_query <= values.keys() and operation.required_headers <= headers.keys():
@@ -111,7 +122,7 @@ class Router:
         )
 
     def _refuse_subresource(
-        self, method: str, target: Target, values: Mapping[str, str], subresources: set[str]
+        self, method: str, target: Target, values: Mapping[str, str], subresources: AbstractSet[str]
     ) -> NoReturn:
         names = sorted(subresources)
         if len(names) > 1:

@@ -245,27 +245,33 @@ def iso8601(instant: datetime) -> str:
     )
 
 
-def _http_date(instant: datetime) -> str:
-    return http_date(instant.astimezone(UTC))
+def _http_date(instant: datetime) -> bytes:
+    return http_date(instant.astimezone(UTC)).encode("ascii")
+
+
+def _iso8601_bytes(instant: datetime) -> bytes:
+    return iso8601(instant).encode("ascii")
 
 
 def header_bytes(text: str) -> bytes:
     """A header value in UTF-8; a control character that reached the database some other way becomes a space."""
-    if _CONTROL.search(text) is not None:
+    if not text.isprintable() and _CONTROL.search(text) is not None:
         text = _CONTROL.sub(" ", text)
     return text.encode("utf-8")
 
 
-def formatter(member: Member) -> Callable[[Any], str]:
-    """How a field becomes the text of its header."""
+def formatter(member: Member) -> Callable[[Any], bytes]:
+    """How a field becomes the value of its header."""
     shape = member.shape
     if shape.name == "ETag":
-        return lambda etag: f'"{etag}"'
+        return lambda etag: header_bytes(f'"{etag}"')
     match shape.kind:
         case Kind.BOOLEAN:
-            return lambda flag: "true" if flag else "false"
+            return lambda flag: b"true" if flag else b"false"
+        case Kind.INTEGER:
+            return lambda number: b"%d" % number
         case Kind.TIMESTAMP:
-            return iso8601 if shape.timestamp_format == "iso8601" else _http_date
+            return _iso8601_bytes if shape.timestamp_format == "iso8601" else _http_date
         case Kind.LIST:
-            return ",".join
-    return str
+            return lambda texts: header_bytes(",".join(texts))
+    return lambda value: header_bytes(str(value))

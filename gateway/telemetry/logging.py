@@ -122,8 +122,12 @@ class _JsonLines(logging.StreamHandler[TextIO]):
         """One line. A stream that cannot be written to costs the line, never the request."""
         now = datetime.now(UTC).isoformat()
         # What is added here needs no cleaning; its colons would make every timestamp look like a secret.
-        line = {name: clean_text(value) if isinstance(value, str) else value for name, value in facts.items()}
-        line |= {"event": event, "level": "info", "logger": logger_name, "timestamp": f"{now[:-6]}Z"}
+        added = {"event": event, "level": "info", "logger": logger_name, "timestamp": f"{now[:-6]}Z"}
+        if _is_harmless(" ".join([value for value in facts.values() if isinstance(value, str)])):
+            line = {**facts, **added}
+        else:
+            cleaned = {name: clean_text(value) if isinstance(value, str) else value for name, value in facts.items()}
+            line = cleaned | added
         text = f"{self._encode(line)}{self.terminator}"
         with self.lock or nullcontext():
             try:
@@ -131,6 +135,15 @@ class _JsonLines(logging.StreamHandler[TextIO]):
                 self.stream.flush()
             except (OSError, ValueError):
                 return
+
+
+def _is_harmless(text: str) -> bool:
+    """Whether :func:`clean_text` would surely leave this as it is: it holds no hint of a secret, and is printable, as
+    no control character is. In a fraction of the time of the two searches."""
+    if "=" in text or ":" in text or not text.isprintable():
+        return False
+    folded = text.casefold()
+    return "eyj" not in folded and "bearer" not in folded
 
 
 def clean_text(text: str) -> str:

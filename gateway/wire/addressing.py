@@ -6,6 +6,7 @@ parts of a name (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-ke
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from gateway.context import Address, BucketAddress, ObjectAddress, ServiceAddress
@@ -71,10 +72,16 @@ def validate_key(key: str) -> None:
 def validate_bucket_name(name: str, *, creating: bool) -> None:
     """Raises StorageError(InvalidBucketName) for names S3 does not allow; reserved ones only when ``creating``
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html)."""
-    if _BUCKET.fullmatch(name) is None or ".." in name or ".-" in name or "-." in name or _IPV4.fullmatch(name):
-        raise StorageError("InvalidBucketName", BucketName=name[:64])
+    _require_bucket_name(name)
     if creating and (name.startswith(_RESERVED_PREFIXES) or name.endswith(_RESERVED_SUFFIXES)):
         raise StorageError("InvalidBucketName", BucketName=name)
+
+
+# Only good names, which are short, are remembered: an exception is not.
+@lru_cache(maxsize=1024)
+def _require_bucket_name(name: str) -> None:
+    if _BUCKET.fullmatch(name) is None or ".." in name or ".-" in name or "-." in name or _IPV4.fullmatch(name):
+        raise StorageError("InvalidBucketName", BucketName=name[:64])
 
 
 def parse_copy_source(value: bytes) -> CopySource:

@@ -7,6 +7,7 @@ caller of ``receive()``; :meth:`BodyStream.verify` is the last word before an ob
 import asyncio
 import binascii
 from base64 import b64decode, b64encode
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -77,8 +78,8 @@ class BodyStream:
     """
 
     __slots__ = (
-        "_announced", "_decoder", "_ended", "_limits", "_max_bytes", "_rate", "_receive", "_started",
-        "_transfer_length", "checksum", "length", "required_digests",
+        "_announced", "_decoded_bytes", "_decoder", "_ended", "_limits", "_max_bytes", "_more", "_pieces", "_rate",
+        "_receive", "_received_bytes", "_started", "_transfer_length", "checksum", "length", "required_digests",
     )  # fmt: skip
 
     def __init__(
@@ -99,12 +100,16 @@ class BodyStream:
         self._announced = announced
         self._started = False
         self._ended = False
+        self._more = transfer_length != 0
+        self._pieces: deque[bytes] = deque()
+        self._received_bytes = 0
+        self._decoded_bytes = 0
         self._rate = _Rate(limits.min_bytes_per_second)
         self.length = length
         self.checksum: tuple[str, str] | None = None
         self.required_digests = _required(announced)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         """The decoded pieces, never empty ones.
 
         Raises StorageError (IncompleteBody, EntityTooLarge, RequestTimeout, and what the chunk decoder refuses) and
@@ -113,35 +118,43 @@ class BodyStream:
         if self._started:
             raise RuntimeError("a body can be read only once")
         self._started = True
-        decoded = 0
-        async for data in self._transferred():
-            for piece in self._decode(data):
-                decoded += len(piece)
-                if self.length is not None and decoded > self.length:
-                    raise StorageError("IncompleteBody")
-                if decoded > self._max_bytes:
-                    raise _too_large(decoded, self._max_bytes)
-                yield piece
+        return _Pieces(self)
+
+    async def next_piece(self) -> bytes:
+        """What iteration gives next. Raises StopAsyncIteration at the end, and what iteration raises."""
+        while not self._pieces:
+            if not self._more:
+                self._finish()
+                raise StopAsyncIteration
+            await self._receive_more()
+        piece = self._pieces.popleft()
+        self._decoded_bytes += len(piece)
+        if self.length is not None and self._decoded_bytes > self.length:
+            raise StorageError("IncompleteBody")
+        if self._decoded_bytes > self._max_bytes:
+            raise _too_large(self._decoded_bytes, self._max_bytes)
+        return piece
+
+    async def _receive_more(self) -> None:
+        message = await self._next_message()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        data = message.get("body", b"")
+        if data:
+            self._received_bytes += len(data)
+            self._rate.count(len(data))
+            self._pieces.extend(self._decode(data))
+        self._more = message.get("more_body", False)
+
+    def _finish(self) -> None:
+        if self._ended:
+            return
+        if self._transfer_length is not None and self._received_bytes != self._transfer_length:
+            raise StorageError("IncompleteBody")
         self._finish_decoding()
-        if self.length is not None and decoded != self.length:
+        if self.length is not None and self._decoded_bytes != self.length:
             raise StorageError("IncompleteBody")
         self._ended = True
-
-    async def _transferred(self) -> AsyncIterator[bytes]:
-        received = 0
-        more = self._transfer_length != 0
-        while more:
-            message = await self._next_message()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnected
-            more = message.get("more_body", False)
-            data = message.get("body", b"")
-            if data:
-                received += len(data)
-                self._rate.count(len(data))
-                yield data
-        if self._transfer_length is not None and received != self._transfer_length:
-            raise StorageError("IncompleteBody")
 
     async def _next_message(self) -> MutableMapping[str, Any]:
         loop = asyncio.get_running_loop()
@@ -229,6 +242,21 @@ class BodyStream:
                 "BadDigest", f"The {algorithm.upper()} you specified did not match the calculated checksum."
             )
         self.checksum = algorithm, b64encode(digests[algorithm]).decode("ascii")
+
+
+class _Pieces:
+    """The one iteration over a body: an object, because an async generator costs its registration with the loop."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: BodyStream) -> None:
+        self._body = body
+
+    def __aiter__(self) -> "_Pieces":
+        return self
+
+    def __anext__(self) -> Awaitable[bytes]:
+        return self._body.next_piece()
 
 
 class _Rate:

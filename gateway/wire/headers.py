@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from email.utils import format_datetime
+from datetime import date, datetime
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -29,6 +30,7 @@ RESPONSE_OVERRIDES: Final[Mapping[str, bytes]] = {
     "response-expires": b"expires",
 }
 
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _UNSAFE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNQUOTABLE: Final = re.compile(r'[^\x20-\x7e]|["\\%/]')
 # Bidirectional controls make a name look like another one in a download dialogue.
@@ -38,7 +40,7 @@ _INVISIBLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u20
 def safe_value(value: str, name: str = "header") -> bytes:
     """A header value ready to send, in UTF-8. Raises StorageError(InvalidArgument) for CR, LF, NUL and the other
     control characters that RFC 9110 §5.5 forbids."""
-    if _UNSAFE.search(value) is not None:
+    if not value.isprintable() and _UNSAFE.search(value) is not None:
         raise StorageError("InvalidArgument", "A header value holds a control character.", ArgumentName=name)
     return value.encode("utf-8")
 
@@ -95,4 +97,10 @@ def attachment(filename: str) -> str:
 
 def http_date(moment: datetime) -> str:
     """An IMF-fixdate (RFC 9110 §5.6.7). ``moment`` must be in UTC."""
-    return format_datetime(moment, usegmt=True)
+    return f"{_day(moment.toordinal())} {moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} GMT"
+
+
+@lru_cache(maxsize=1024)
+def _day(ordinal: int) -> str:
+    # The rest of the date changes with every object, the day rarely; and no locale has a say in it.
+    return formatdate((ordinal - _EPOCH_ORDINAL) * 86_400, usegmt=True)[:16]

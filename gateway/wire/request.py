@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from gateway.errors import StorageError
+from gateway.frozen import quick
 
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_HEADERS: Final = 100
@@ -40,6 +41,7 @@ _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)(/.*)?", re.IGNORECASE)
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RawRequest:
     """One request head. ``host`` has no port and is lower-case; ``raw_path`` and ``raw_query`` are as sent.
@@ -77,7 +79,7 @@ class RawRequest:
         raw_path, raw_query = scope["raw_path"], scope["query_string"]
         if not raw_path.startswith(b"/"):
             raw_path = _from_absolute_form(raw_path, unique[b"host"])
-        if _TARGET.fullmatch(raw_path) is None or _TARGET.fullmatch(raw_query) is None:
+        if _TARGET.fullmatch(raw_path) is None or (raw_query and _TARGET.fullmatch(raw_query) is None):
             raise StorageError("InvalidURI")
         content_length, is_chunked = _framing(unique)
         client = scope.get("client")

@@ -420,7 +420,8 @@ DECLARE
     inside text := p_inside;
     inside_at timestamptz := p_inside_at;
     left_over integer := p_limit;
-    stretch integer := p_limit;
+    -- The walk over two indexes sorts all that it reads: behind a common prefix that is for nothing but the next key.
+    stretch integer := CASE WHEN p_delimiter IS NULL THEN p_limit ELSE 8 END;
     wanted integer;
     found_prefix boolean;
     seen integer;
@@ -489,7 +490,7 @@ BEGIN
             RETURN NEXT;
         END LOOP;
         IF found_prefix THEN
-            stretch := greatest(1, seen);
+            stretch := 1;
         ELSIF seen < wanted THEN
             RETURN;
         ELSE

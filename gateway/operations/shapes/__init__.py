@@ -13,6 +13,7 @@ stores and returns what it is given.
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.frozen import quick
 from gateway.operations.shapes.access import (
     AccessControlPolicy,
     CORSConfiguration,
@@ -396,6 +397,10 @@ OUTPUTS: Final[Mapping[str, type]] = {
     "GetBucketReplication": GetBucketReplicationOutput,
     "GetBucketWebsite": GetBucketWebsiteOutput,
 }
+
+# One of each is made for every request, and most have many members.
+for _shape in {*INPUTS.values(), *OUTPUTS.values()}:
+    quick(_shape)
 
 __all__ = [
     "INPUTS",

@@ -1,12 +1,15 @@
 """Percentiles, medians, paired ratios, and the warnings drawn from them."""
 
+import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from conformance.bench import chart, report, workloads
+from conformance.bench import chart, cli, peers, report, workloads
 from conformance.bench.figures import Round, paired_ratio, percentile, summarise
+from conformance.bench.runner import Plan
 
 ROUND = Round(
     operations=100,
@@ -84,6 +87,34 @@ def test_chart_is_well_formed_and_leaves_the_null_server_out() -> None:
     assert "a&b" in texts
     assert "200/s" in texts
     assert "999/s" not in texts
+
+
+def test_earlier_result_is_told_again_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    measured = {"get-1k": {"a": rounds(200, 220), "b": rounds(100)[:1] * 2}}
+    plan = Plan(rounds=2, seconds=1, connections=None, processes=1, sign_payload=True, bulk_load=True)
+    result, drawn = tmp_path / "r.json", tmp_path / "chart.svg"
+    result.write_text(json.dumps(report.as_json(plan, measured, {})))
+    assert cli.main(["--from", str(result), "--chart", str(drawn)]) == 0
+    assert report.tables(measured) in capsys.readouterr().out
+    assert drawn.read_text() == chart.draw(measured, "Requests per second")
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"workloads": {"get-1k": {"a": {"rounds": [{"x": 1}]}}}}'])
+def test_file_that_is_no_result(tmp_path: Path, text: str) -> None:
+    result = tmp_path / "r.json"
+    result.write_text(text)
+    assert cli.main(["--from", str(result)]) == 1
+
+
+def test_peer_that_cannot_be_installed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(peers, "INSTALL_DIRECTORY", tmp_path / "none")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli.main(["--peers", "versitygw", "--scratch", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert "without versitygw: versitygw needs Go" in told
+    assert "name servers" in told
 
 
 def test_workloads_are_selected_by_set_and_pattern() -> None:

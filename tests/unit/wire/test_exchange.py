@@ -181,7 +181,10 @@ async def test_reading_stops_when_too_much_is_pipelined() -> None:
     await asyncio.sleep(0)
     assert not transport.reading
     waiting.set()
-    await asyncio.sleep(0.5)
+    for _ in range(600):
+        if transport.written.count(b"HTTP/1.1 204 No Content\r\n") == count:
+            break
+        await asyncio.sleep(0.05)
     assert transport.written.count(b"HTTP/1.1 204 No Content\r\n") == count
     assert transport.reading
     connection.connection_lost(None)
