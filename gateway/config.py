@@ -48,6 +48,15 @@ class Settings(BaseSettings):
     master_key: SecretStr | None = Field(None, description="32 bytes, base64: encrypts stored secrets")
     master_key_file: Path | None = Field(None, description="File that holds the master key (default: in data_dir)")
 
+    # users' tokens
+    jwt_secret: SecretStr | None = Field(
+        None, min_length=32, description="Secret users' tokens are signed with (HS256, HS384, HS512)"
+    )
+    jwt_jwks: SecretStr | None = Field(None, description="Keys users' tokens are signed with: a JWKS document")
+    jwks_url: str | None = Field(None, description="URL of the JWKS that the issuer of users' tokens publishes")
+    jwt_audience: str | None = Field(None, description="Audiences, comma-separated: a token must name one of them")
+    jwt_issuer: str | None = Field(None, description="Issuers, comma-separated: a token must be from one of them")
+
     # what is accepted
     allow_sigv2_post: bool = Field(
         False, description="Accept browser forms signed the old way (SigV2, HMAC-SHA1); nothing else ever is"
