@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     jwt_audience: str | None = Field(None, description="Audiences, comma-separated: a token must name one of them")
     jwt_issuer: str | None = Field(None, description="Issuers, comma-separated: a token must be from one of them")
 
+    anon_key: SecretStr | None = Field(
+        None, min_length=8, description="Secret of session tokens on the S3 door, as Supabase's (default: made)"
+    )
+
     # what is accepted
     allow_sigv2_post: bool = Field(
         False, description="Accept browser forms signed the old way (SigV2, HMAC-SHA1); nothing else ever is"

@@ -23,8 +23,6 @@ class AuthMethod(StrEnum):
     SIGV4_QUERY = "sigv4-query"
     POST_POLICY = "post-policy"
     BEARER = "bearer"
-    SESSION_TOKEN = "session-token"  # noqa: S105 - the name of a method
-    TEMPORARY_CREDENTIALS = "temporary-credentials"
     SYSTEM = "system"
 
 
