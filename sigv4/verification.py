@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Final
+from urllib.parse import quote
 
 from sigv4 import canonical, presigned, signing
 from sigv4.authorization import Authorization, Credential, Source, is_hex_signature, parse_authorization
@@ -308,6 +309,11 @@ def _skewed(timestamp: bytes, now_seconds: float) -> SignatureError:
 
 
 def _mismatch(signed: SignedRequest, seen: bytes, text: bytes) -> SignatureError:
+    if signed.session_token:
+        # A token is worth more than the request it came with; answers end up in logs.
+        token = signed.session_token.encode("latin-1")
+        for written in (token, quote(token, safe="-_.~").encode()):
+            seen = seen.replace(written, b"[...]")
     fields = {
         "AWSAccessKeyId": signed.access_key_id,
         "StringToSign": shown(text, _MAX_ECHO_BYTES),
