@@ -253,6 +253,32 @@ def test_token_without_a_role_is_anonymous(target: Target, anon_key: str, tokens
     assert outcome(s3.create_bucket, Bucket="of-nobody") == "AccessDenied"
 
 
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_token_with_the_subject_of_an_account_is_not_that_account(
+    target: Target,
+    anon_key: str,
+    tokens: Callable[..., str],
+    keys: Callable[..., dict[str, str]],
+    fresh_name: Any,
+    role: str,
+) -> None:
+    account = f"account-{uuid.uuid4()}"
+    made = keys("--role", "s3_account", "--subject", account)
+    owner = client(target, Keys(made["access_key_id"], made["secret_access_key"]))
+    name = fresh_name()
+    owner.create_bucket(Bucket=name)
+    try:
+        owner.put_object(Bucket=name, Key="secret", Body=b"x")
+        s3 = client(target, Keys(TENANT, anon_key, tokens("--role", role, "--subject", account)))
+        assert outcome(s3.get_object, Bucket=name, Key="secret") in ("AccessDenied", "NoSuchKey")
+        assert outcome(s3.list_objects_v2, Bucket=name) == "AccessDenied" or role == "authenticated"
+        assert outcome(s3.put_object, Bucket=name, Key="mine", Body=b"") == "AccessDenied"
+        assert outcome(s3.delete_object, Bucket=name, Key="secret") == "AccessDenied"
+        assert [each["Key"] for each in owner.list_objects_v2(Bucket=name)["Contents"]] == ["secret"]
+    finally:
+        destroy_bucket(owner, name)
+
+
 # STS
 
 
