@@ -7,6 +7,7 @@ is asked about, also the source of a copy, the prefix of a listing and each obje
 
 from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import replace
+from functools import wraps
 from typing import Any, Final
 
 from gateway.context import Attempt, Call, Principal
@@ -77,6 +78,7 @@ def restricted(name: str, handler: Handler) -> Handler:
     if name == "DeleteObjects":
         return _restricted_deletion(handler)
 
+    @wraps(handler)
     def behind(services: Any, call: Call, asked: Any) -> Awaitable[Any]:
         if call.principal.restrictions:
             for attempt in attempts(name, asked):
@@ -87,6 +89,7 @@ def restricted(name: str, handler: Handler) -> Handler:
 
 
 def _restricted_deletion(handler: Handler) -> Handler:
+    @wraps(handler)
     async def behind(services: Any, call: Call, asked: DeleteObjectsInput) -> DeleteObjectsOutput:
         if not call.principal.restrictions:
             output: DeleteObjectsOutput = await handler(services, call, asked)

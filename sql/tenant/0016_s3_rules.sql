@@ -35,7 +35,7 @@ CREATE FUNCTION rowlock.s3_subject() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
 BEGIN
-    RETURN CASE WHEN current_setting('request.jwt.claim.role', true) = 's3_account'
+    RETURN CASE WHEN current_setting('role') = 's3_account'
         THEN nullif(current_setting('request.jwt.claim.sub', true), '') END;
 END
 $$;
