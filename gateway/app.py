@@ -10,6 +10,8 @@ import structlog
 
 from gateway.auth.credentials import CredentialStore
 from gateway.auth.identify import Identify
+from gateway.auth.temporary import TemporaryKeys
+from gateway.auth.token_settings import anon_key, open_verifier
 from gateway.compose import host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
@@ -17,6 +19,8 @@ from gateway.jobs.epoch import EpochKeeper
 from gateway.operations.services import Limits, Services
 from gateway.operations.table import OPERATIONS
 from gateway.s3.front import FrontLimits, S3Front
+from gateway.sts.actions import Actions
+from gateway.sts.front import StsFront
 from gateway.telemetry.events import RequestLog
 from gateway.telemetry.logging import log_facts
 from gateway.tenants.control import PostgresControlDatabase
@@ -57,7 +61,17 @@ class Rowlock:
             limits=Limits(settings.max_object_bytes, settings.max_put_bytes, settings.inline_max_bytes),
             encryption=self._encryption,
         )
-        identify = Identify(tenant, CredentialStore(registry), allow_sigv2_post=settings.allow_sigv2_post)
+        tokens = open_verifier(settings)
+        temporary_keys = TemporaryKeys([key.key for key in (master_key, *master_key.earlier)])
+        identify = Identify(
+            tenant,
+            CredentialStore(registry),
+            tokens=tokens,
+            anon_key=anon_key(settings),
+            temporary_keys=temporary_keys,
+            allow_sigv2_post=settings.allow_sigv2_post,
+        )
+        limits = FrontLimits.of(settings)
         front = S3Front(
             OPERATIONS,
             services,
@@ -65,9 +79,17 @@ class Rowlock:
             identify.form,
             tenant=tenant,
             domain=settings.domain,
-            limits=FrontLimits.of(settings),
+            limits=limits,
         )
-        self._logged = logged(front)
+        sts = StsFront(
+            identify,
+            Actions(tenant, tokens, temporary_keys),
+            front,
+            domain=settings.domain,
+            body_limits=limits.body,
+            send_idle_seconds=limits.send_idle_seconds,
+        )
+        self._logged = logged(sts)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
