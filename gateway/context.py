@@ -6,7 +6,7 @@ settings. Nothing here does I/O or knows HTTP.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -122,6 +122,12 @@ class Call:
             access_key_id=principal.access_key_id or "",
             client_address=self.client_address,
         )
+
+
+def elevated(call: Call, role: str) -> Call:
+    """The same call by another role, for what the caller may have done without seeing it: a public bucket read, a
+    signed URL followed. Who calls stays on record."""
+    return replace(call, principal=replace(call.principal, role=role))
 
 
 def system_scope(operation: str) -> Scope:

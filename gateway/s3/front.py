@@ -4,8 +4,6 @@ The order is security: the request is understood, then authenticated, and only t
 """
 
 import base64
-import json
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
@@ -27,7 +25,7 @@ from gateway.s3.router import Router
 from gateway.telemetry.events import RequestLog
 from gateway.wire.addressing import resolve
 from gateway.wire.body import BodyLimits, BodyStream, ClientDisconnected, Payload, open_body
-from gateway.wire.headers import PROTECTIVE_HEADERS
+from gateway.wire.headers import PROTECTIVE_HEADERS, visible_headers
 from gateway.wire.request import RawRequest
 from gateway.wire.response import Response, ResponseBroken, send_response
 
@@ -36,9 +34,6 @@ _log = structlog.get_logger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-# Headers with one of these in their name may hold a credential; SQL never sees them.
-_SECRET_WORD: Final = re.compile("authorization|cookie|key|password|secret|signature|token")
 
 
 class Identity(Protocol):
@@ -256,11 +251,6 @@ class S3Front:
         return await send_response(
             stamped, send, idle_seconds=self._limits.send_idle_seconds, head=head, extensions=extensions
         )
-
-
-def visible_headers(headers: Mapping[str, str]) -> str:
-    """The headers as JSON for ``request.headers`` in policies, without any that may hold a credential."""
-    return json.dumps({name: value for name, value in headers.items() if _SECRET_WORD.search(name) is None})
 
 
 def _refuse_anonymous_overrides(principal: Principal, fields: Fields) -> None:

@@ -1,5 +1,6 @@
 """Header values that enter and leave: nothing a client stored may ever split or forge an answer."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -29,6 +30,8 @@ RESPONSE_OVERRIDES: Final[Mapping[str, bytes]] = {
     "response-expires": b"expires",
 }
 
+# Headers with one of these in their name may hold a credential; SQL never sees them.
+_SECRET_WORD: Final = re.compile("authorization|cookie|key|password|secret|signature|token")
 _UNSAFE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNQUOTABLE: Final = re.compile(r'[^\x20-\x7e]|["\\%/]')
 # Bidirectional controls make a name look like another one in a download dialogue.
@@ -96,3 +99,8 @@ def attachment(filename: str) -> str:
 def http_date(moment: datetime) -> str:
     """An IMF-fixdate (RFC 9110 §5.6.7). ``moment`` must be in UTC."""
     return format_datetime(moment, usegmt=True)
+
+
+def visible_headers(headers: Mapping[str, str]) -> str:
+    """The headers as JSON for ``request.headers`` in policies, without any that may hold a credential."""
+    return json.dumps({name: value for name, value in headers.items() if _SECRET_WORD.search(name) is None})

@@ -274,10 +274,10 @@ $$;
 
 -- Would this write be let in? Asked before a large body is read, so that a denied upload costs neither side its bytes.
 -- The statement runs for real, as the caller, and is rolled back. A role free of policies skips it. Returns the bucket's
--- default encryption.
+-- default encryption and its size limit, which holds for bodies whose length is not known beforehand too.
 CREATE FUNCTION rowlock.probe_put_object(
     p_bucket text, p_name text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb, p_size bigint,
-    p_if_match text, p_if_none_match text) RETURNS jsonb
+    p_if_match text, p_if_none_match text, OUT default_encryption jsonb, OUT file_size_limit bigint)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
@@ -285,10 +285,12 @@ DECLARE
     touched uuid;
 BEGIN
     facts := rowlock.write_facts(p_bucket, p_name);
+    default_encryption := facts.default_encryption;
+    file_size_limit := facts.file_size_limit;
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
     PERFORM rowlock.require_limits(p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
     IF NOT pg_catalog.row_security_active('storage.objects') THEN
-        RETURN facts.default_encryption;
+        RETURN;
     END IF;
     BEGIN
         IF facts.object_id IS NOT NULL THEN
@@ -309,7 +311,6 @@ BEGIN
     EXCEPTION
         WHEN SQLSTATE 'RL000' THEN NULL;
     END;
-    RETURN facts.default_encryption;
 END
 $$;
 
