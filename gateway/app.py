@@ -10,6 +10,7 @@ import structlog
 
 from gateway.auth.credentials import CredentialStore
 from gateway.auth.identify import Identify
+from gateway.auth.token_settings import open_verifier
 from gateway.compose import host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
@@ -57,7 +58,12 @@ class Rowlock:
             limits=Limits(settings.max_object_bytes, settings.max_put_bytes, settings.inline_max_bytes),
             encryption=self._encryption,
         )
-        identify = Identify(tenant, CredentialStore(registry), allow_sigv2_post=settings.allow_sigv2_post)
+        identify = Identify(
+            tenant,
+            CredentialStore(registry),
+            tokens=open_verifier(settings),
+            allow_sigv2_post=settings.allow_sigv2_post,
+        )
         front = S3Front(
             OPERATIONS,
             services,

@@ -62,6 +62,15 @@ class Settings(BaseSettings):
         False, description="Take customer-provided keys (SSE-C) over plain http too; S3 asks for https"
     )
 
+    # users' tokens
+    jwt_secret: SecretStr | None = Field(
+        None, min_length=32, description="Secret users' tokens are signed with (HS256, HS384, HS512)"
+    )
+    jwt_jwks: SecretStr | None = Field(None, description="Keys users' tokens are signed with: a JWKS document")
+    jwks_url: str | None = Field(None, description="URL of the JWKS that the issuer of users' tokens publishes")
+    jwt_audience: str | None = Field(None, description="Audiences, comma-separated: a token must name one of them")
+    jwt_issuer: str | None = Field(None, description="Issuers, comma-separated: a token must be from one of them")
+
     # what is accepted
     allow_sigv2_post: bool = Field(
         False, description="Accept browser forms signed the old way (SigV2, HMAC-SHA1); nothing else ever is"
@@ -88,6 +97,9 @@ class Settings(BaseSettings):
     epoch_dead_seconds: float = Field(60.0, gt=0, description="Silence after which a worker counts as dead")
     quarantine_seconds: float = Field(
         14 * 86_400.0, ge=0, description="How long ownerless bytes are kept before they are destroyed"
+    )
+    lifecycle_day_seconds: float = Field(
+        86_400.0, gt=0, le=86_400, description="What lifecycle rules take for a day; less only to test them"
     )
 
     # what it says

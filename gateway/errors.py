@@ -47,6 +47,7 @@ _CATALOGUE: Final = (
     ErrorCode("InvalidDigest", 400, "The Content-MD5 or checksum value that you specified is not valid."),
     ErrorCode("InvalidEncryptionAlgorithmError", 400, "The encryption request you specified is not valid. The valid value is AES256."),
     ErrorCode("InvalidHost", 400, "The Host header is missing or not valid."),
+    ErrorCode("InvalidJWT", 400, "Invalid Compact JWS"),
     ErrorCode("InvalidKey", 400, "Invalid key"),
     ErrorCode("InvalidLocationConstraint", 400, "The specified location-constraint is not valid"),
     ErrorCode("InvalidMimeType", 415, "The bucket does not allow objects of this content type."),

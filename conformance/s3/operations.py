@@ -8,6 +8,8 @@ from typing import Final
 SERVED: Final = frozenset(
     {
         "DeleteBucketEncryption", "PutBucketEncryption",
+        "DeleteBucketLifecycle", "PutBucketLifecycleConfiguration", "PutBucketLogging",
+        "PutBucketNotificationConfiguration", "PutBucketRequestPayment",
         "DeleteBucketCors", "DeleteBucketTagging", "DeleteObjectTagging", "PutBucketCors", "PutBucketTagging",
         "PutObjectTagging",
         "GetObjectAttributes", "GetObjectLegalHold", "GetObjectRetention",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, assert_never
 
 import sigv4
+from gateway.auth.bearer import TokenVerifier
 from gateway.auth.credentials import ROLES, Credential, CredentialStore
 from gateway.context import ANONYMOUS_ROLE, AuthMethod, Principal, Tenant
 from gateway.errors import StorageError
@@ -42,7 +43,8 @@ def utc_now() -> datetime:
 
 
 class Identify:
-    """Authenticates the requests of one tenant. ``roles`` are the Postgres roles a key may act as."""
+    """Authenticates the requests of one tenant. ``roles`` are the Postgres roles a key may act as; without ``tokens``
+    no user's token is accepted."""
 
     def __init__(
         self,
@@ -51,8 +53,10 @@ class Identify:
         clock: Callable[[], datetime] = utc_now,
         roles: frozenset[str] = ROLES,
         *,
+        tokens: TokenVerifier | None = None,
         allow_sigv2_post: bool = False,
     ) -> None:
+        self._tokens: Final = tokens
         self._allow_sigv2_post: Final = allow_sigv2_post
         self._tenant: Final = tenant
         self._credentials: Final = credentials
@@ -108,6 +112,20 @@ class Identify:
             raise storage_error(error) from None
         principal = self._principal(credential, AuthMethod.POST_POLICY)
         return FormIdentity(principal, named, policy.content_length_range)
+
+    async def bearer(self, token: str | None) -> Principal:
+        """Judge a user's JWT (RFC 6750), without which the caller is anonymous.
+
+        Raises StorageError: InvalidToken, ExpiredToken, AccessDenied (a role outside the allow-list),
+        ServiceUnavailable (the issuer's keys cannot be had).
+        """
+        return self._nobody() if token is None else await self._user(token, AuthMethod.BEARER)
+
+    async def _user(self, token: str, method: AuthMethod) -> Principal:
+        if self._tokens is None:
+            raise StorageError("InvalidToken")
+        user = await self._tokens.verify(token)
+        return Principal(self._tenant.id, user.role, method, user.subject, user.claims)
 
     def _anonymous(self, request: HttpRequest) -> Identity:
         if any(name == _SECURITY_TOKEN for name, _ in request.headers):

@@ -175,8 +175,8 @@ async def replace_metadata(
     )
     if not rows:
         return Replaced(None)
-    [[modified]] = rows
-    return Replaced(modified, keeps_versions=modified is None)
+    [[modified, revision]] = rows
+    return Replaced(modified, keeps_versions=modified is None, lifecycle_revision=revision)
 
 
 async def replace_tags(session: Session, scope: Scope, record: ObjectRecord, tags: Mapping[str, str]) -> bool:
@@ -404,7 +404,8 @@ def _object(row: Row) -> ObjectRecord:
         part_checksums=tuple(row[14] or ()),
         checksum=Checksum(algorithm, kind, value) if algorithm and kind and value else None,
         attributes=_attributes(row[18:24]),
-        is_delete_marker=bool(row[24:] and row[24]),
+        lifecycle_revision=row[24],
+        is_delete_marker=bool(row[25:] and row[25]),
     )
 
 

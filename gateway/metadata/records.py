@@ -52,10 +52,12 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a committed write is known by. ``version_id`` is None unless the bucket keeps versions."""
+    """What a committed write is known by. ``version_id`` is None unless the bucket keeps versions;
+    ``lifecycle_revision`` names the lifecycle rules of the bucket, if it has any."""
 
     modified: datetime
     version_id: str | None = None
+    lifecycle_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Replaced:
 
     modified: datetime | None
     keeps_versions: bool = False
+    lifecycle_revision: int | None = None
 
 
 class VersioningStatus(StrEnum):
@@ -215,6 +218,7 @@ class ObjectRecord:
     """A row of storage.objects. Exactly one of ``content``, ``blob_id`` and ``part_blobs`` is set if it is stored.
 
     ``is_stored`` is False for a row made by plain SQL: it describes an object whose bytes nobody ever sent.
+    ``lifecycle_revision`` names the lifecycle rules of its bucket; None where there are none.
     """
 
     id: UUID
@@ -234,6 +238,7 @@ class ObjectRecord:
     part_checksums: tuple[str, ...]
     checksum: Checksum | None
     attributes: Attributes = NO_ATTRIBUTES
+    lifecycle_revision: int | None = None
     is_delete_marker: bool = False
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from gateway.blobs.protocol import BlobDescription, CopyingStore
@@ -12,7 +13,7 @@ from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.errors import DefaultEncryptionDiffers
 from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord, Written
-from gateway.operations import access, checksums, encryption, object_lock, upload, versions
+from gateway.operations import access, checksums, encryption, expiration, object_lock, upload, versions
 from gateway.operations.content import open_content
 from gateway.operations.encryption import Cipher, Wanted
 from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
@@ -91,9 +92,9 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                 except DefaultEncryptionDiffers:
                     pass  # a plain object in a bucket that encrypts by now: its bytes are written again
                 else:
-                    if replaced.modified is not None:
-                        written = Written(replaced.modified)
-                        return _answer(source, source.etag, written, source.checksum, source_cipher)
+                    modified, revision = replaced.modified, replaced.lifecycle_revision
+                    if modified is not None:
+                        return await _touched(services, asked, source, modified, revision, new_tags, source_cipher)
                     if not replaced.keeps_versions:
                         continue
         owner_id, size = call.principal.subject, source.size_bytes
@@ -130,8 +131,28 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                 continue
             raise
         await failpoint_async("copy.after_commit")
-        return _answer(source, new.etag, written, new.checksum, cipher)
+        expires = await expiration.of_written(services, new, written)
+        return _answer(source, new.etag, written, new.checksum, cipher, expires)
     raise StorageError("ConditionalRequestConflict")
+
+
+async def _touched(
+    services: Services,
+    asked: CopyObjectInput,
+    source: ObjectRecord,
+    modified: datetime,
+    lifecycle_revision: int | None,
+    new_tags: Mapping[str, str] | None,
+    cipher: Cipher | None,
+) -> CopyObjectOutput:
+    changed = replace(
+        source,
+        updated_at=modified,
+        attributes=source.attributes if new_tags is None else replace(source.attributes, tags=new_tags),
+        lifecycle_revision=lifecycle_revision,
+    )
+    expires = await expiration.of_record(services, asked.bucket, asked.key, changed)
+    return _answer(source, source.etag, Written(modified), source.checksum, cipher, expires)
 
 
 async def _copied(
@@ -280,11 +301,17 @@ def _require_change(asked: CopyObjectInput, source: ObjectRecord, headers: Heade
 
 
 def _answer(
-    source: ObjectRecord, etag: str, written: Written, checksum: Checksum | None, cipher: Cipher | None
+    source: ObjectRecord,
+    etag: str,
+    written: Written,
+    checksum: Checksum | None,
+    cipher: Cipher | None,
+    expires: str | None,
 ) -> CopyObjectOutput:
     return CopyObjectOutput(
         version_id=written.version_id,
         copy_source_version_id=source.version if source.is_versioned else None,
+        expiration=expires,
         copy_object_result=CopyObjectResult(etag=etag, last_modified=written.modified, **checksums.fields(checksum)),
         **encryption.answer_written(cipher),
     )

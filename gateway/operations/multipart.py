@@ -15,15 +15,8 @@ from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import multipart, objects
 from gateway.metadata.errors import DefaultEncryptionDiffers, OutcomeUnknown
-from gateway.metadata.records import (
-    Checksum,
-    Headers,
-    NewObject,
-    PartRecord,
-    UploadForPart,
-    UploadRecord,
-)
-from gateway.operations import access, checksums, encryption, owners, upload
+from gateway.metadata.records import Checksum, Headers, NewObject, PartRecord, UploadForPart, UploadRecord
+from gateway.operations import access, checksums, encryption, expiration, owners, upload
 from gateway.operations.content import open_content
 from gateway.operations.copying import find_source
 from gateway.operations.encryption import Cipher, Wanted
@@ -204,9 +197,9 @@ async def complete_multipart_upload(
         )
         if earlier is None:
             raise
-        answer = dict(earlier)
+        return _completed(asked, earlier, how)
     await failpoint_async("complete.after_commit")
-    return _completed(asked, answer, how)
+    return replace(_completed(asked, answer, how), expiration=await expiration.of_written(services, new, written))
 
 
 async def abort_multipart_upload(

@@ -11,7 +11,7 @@ from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.errors import DefaultEncryptionDiffers
 from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord
-from gateway.operations import access, checksums, encryption, object_lock, upload, versions
+from gateway.operations import access, checksums, encryption, expiration, object_lock, upload, versions
 from gateway.operations.content import open_content
 from gateway.operations.encryption import Wanted
 from gateway.operations.services import Services
@@ -121,6 +121,7 @@ async def put_object(
     return PutObjectOutput(
         etag=received.etag,
         version_id=written.version_id,
+        expiration=await expiration.of_written(services, new, written),
         **checksums.fields(checksum),
         **encryption.answer_written(cipher),
     )
@@ -143,6 +144,7 @@ async def read_object(
         cipher = encryption.unlock(services.encryption, record.attributes.encryption, customer)
         span, selected, status_fields = _selection(asked, record)
         length = span.length_bytes if span else record.size_bytes
+        expires = await expiration.of_record(services, asked.bucket, asked.key, record)
         try:
             body: BlobReader = await open_content(services, record, span.first if span else 0, length, cipher)
         except FileNotFoundError:
@@ -154,6 +156,7 @@ async def read_object(
         fields = _facts(record, asked, whole=not selected)
         output = GetObjectOutput(
             body=body,
+            expiration=expires,
             content_length=length,
             content_range=span.content_range(record.size_bytes) if selected and span else None,
             **fields,
@@ -182,6 +185,7 @@ async def describe_object(
     encryption.unlock(services.encryption, record.attributes.encryption, customer)
     span, selected, status_fields = _selection(asked, record)
     output = HeadObjectOutput(
+        expiration=await expiration.of_record(services, asked.bucket, asked.key, record),
         content_length=span.length_bytes if span else record.size_bytes,
         content_range=span.content_range(record.size_bytes) if selected and span else None,
         **_facts(record, asked, whole=not selected),

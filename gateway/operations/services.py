@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from gateway.blobs.locator import BlobStores
+from gateway.metadata.lifecycle import RuleMemory
 from gateway.metadata.session import Session
 from gateway.operations.cors_rules import CorsRules
 from gateway.operations.encryption import Encryption
@@ -26,3 +27,4 @@ class Services:
     limits: Limits
     cors_rules: CorsRules = field(default_factory=CorsRules)
     encryption: Encryption = field(default_factory=Encryption)
+    rules: RuleMemory = field(default_factory=RuleMemory)

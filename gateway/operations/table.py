@@ -13,6 +13,8 @@ from gateway.operations import (
     copying,
     cors,
     deletion,
+    fixed,
+    lifecycle,
     listing,
     multipart,
     object_lock,
@@ -62,6 +64,10 @@ OPERATIONS: Final = (
     _operation(
         "DeleteBucketEncryption", "storage.s3.bucket.delete_encryption", bucket_encryption.delete_bucket_encryption
     ),
+    # lifecycle
+    _operation("PutBucketLifecycleConfiguration", "storage.s3.bucket.put_lifecycle", lifecycle.put_bucket_lifecycle),
+    _operation("GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", lifecycle.get_bucket_lifecycle),
+    _operation("DeleteBucketLifecycle", "storage.s3.bucket.delete_lifecycle", lifecycle.delete_bucket_lifecycle),
     # tags
     _operation("GetObjectTagging", "storage.s3.object.get_tagging", tagging.get_object_tagging),
     _operation("PutObjectTagging", "storage.s3.object.put_tagging", tagging.put_object_tagging),
@@ -73,6 +79,12 @@ OPERATIONS: Final = (
     _operation("GetBucketCors", "storage.s3.bucket.get_cors", cors.get_bucket_cors),
     _operation("PutBucketCors", "storage.s3.bucket.put_cors", cors.put_bucket_cors),
     _operation("DeleteBucketCors", "storage.s3.bucket.delete_cors", cors.delete_bucket_cors),
+    # configurations with one possible value
+    _operation("PutBucketRequestPayment", "storage.s3.bucket.put_payment", fixed.put_bucket_request_payment),
+    _operation("PutBucketLogging", "storage.s3.bucket.put_logging", fixed.put_bucket_logging),
+    _operation(
+        "PutBucketNotificationConfiguration", "storage.s3.bucket.put_notification", fixed.put_bucket_notification
+    ),
     # sub-resources nobody has configured
     _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
     _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
@@ -90,9 +102,6 @@ OPERATIONS: Final = (
     ),
     _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", configuration.get_bucket_policy),
     _operation("GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", configuration.get_bucket_policy_status),
-    _operation(
-        "GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", configuration.get_bucket_lifecycle
-    ),
     _operation(
         "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", object_lock.get_object_lock_configuration
     ),

@@ -158,15 +158,20 @@ EXTRA_MEMBERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "HeadObjectRequest": (("ServerSideEncryption", "PutObjectRequest"),),
 }
 
-# Documented limits of lists: API_DeleteObjects, "Amazon S3 multipart upload limits".
-MAX_ITEMS: Final[Mapping[str, int]] = {"ObjectIdentifierList": 1_000, "CompletedPartList": 10_000}
+# Documented limits of lists: API_DeleteObjects, "Setting a lifecycle configuration", "Multipart upload limits".
+MAX_ITEMS: Final[Mapping[str, int]] = {
+    "CompletedPartList": 10_000,
+    "LifecycleRules": 1_000,
+    "ObjectIdentifierList": 1_000,
+}
 
-# Documents that are long by nature: 1,000 keys of 1,024 bytes, 10,000 parts with checksums.
+# Documents that are long by nature: 1,000 keys of 1,024 bytes, 10,000 parts with checksums, 1,000 rules with tags.
 MAX_DOCUMENT_BYTES: Final[Mapping[str, int]] = {
     "CompleteMultipartUpload": 2 * MEBIBYTE,
     "DeleteObjects": 2 * MEBIBYTE,
     # API_PutBucketCors
     "PutBucketCors": 64 * KIBIBYTE,
+    "PutBucketLifecycleConfiguration": 2 * MEBIBYTE,
 }
 
 # Root elements of answers: the model names shapes, not elements (response syntax of each API page).
