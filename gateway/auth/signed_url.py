@@ -36,7 +36,7 @@ class DownloadGrant:
 
 @dataclass(frozen=True, slots=True)
 class UploadGrant:
-    """What a URL for writing allows: one object, on behalf of ``owner``; with ``upsert`` also in the place of another."""
+    """What a URL for writing allows: one object, on behalf of ``owner``; with ``upsert`` in the place of another too."""
 
     expires_at: datetime
     owner: str | None
@@ -72,15 +72,11 @@ class UrlSigner:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._newest: Final = keys.keys[0]
-        own = [
-            jwk.of_jwk({"kty": "oct", "k": _encoded(key), "kid": name, "alg": "HS256"}) for name, key in keys.keys
-        ]
+        own = [jwk.of_jwk({"kty": "oct", "k": _encoded(key), "kid": name, "alg": "HS256"}) for name, key in keys.keys]
         self._keys: Final[tuple[VerificationKey, ...]] = (*own, *map(jwk.of_secret, secrets))
         self._clock: Final = clock
 
-    def sign_download(
-        self, bucket: str, key: str, *, lifetime_seconds: int, transformations: str | None = None
-    ) -> str:
+    def sign_download(self, bucket: str, key: str, *, lifetime_seconds: int, transformations: str | None = None) -> str:
         """A token that opens an object."""
         extra = {"transformations": transformations} if transformations else {}
         return self._sign(bucket, key, DOWNLOAD, lifetime_seconds, extra)

@@ -173,10 +173,7 @@ async def object_id(session: Session, scope: Scope, bucket: str, key: str) -> UU
 async def find_rows(session: Session, scope: Scope, bucket: str, keys: Sequence[str]) -> list[ObjectRow]:
     """Those of these objects that the caller sees, in no order."""
     rows = await session.fetch(scope, _SQL["find_rows"], bucket=bucket, keys=list(keys))
-    return [
-        ObjectRow(*row[:9], json_document(row[9]), json_document(row[10]), row[11], row[12])  # type: ignore[call-arg]
-        for row in rows
-    ]
+    return [ObjectRow(*row[:9], json_document(row[9]), json_document(row[10]), *row[11:]) for row in rows]
 
 
 async def search(
@@ -203,7 +200,10 @@ async def search(
         page_size=page_size,
         skip=skip,
     )
-    return [Entry(row[0], row[1] is None, *row[1:5], json_document(row[5])) for row in rows]
+    return [
+        Entry(name, row_id is None, row_id, updated_at, created_at, last_accessed_at, json_document(metadata))
+        for name, row_id, updated_at, created_at, last_accessed_at, metadata in rows
+    ]
 
 
 async def list_entries(
@@ -270,9 +270,7 @@ async def move_object(
 ) -> tuple[Moved, UUID | None]:
     """Rename as the caller, bytes untouched. Raises DuplicateRow (the name is taken), NoSuchBucket, AccessDenied,
     EntityTooLarge and InvalidMimeType (what the other bucket does not take)."""
-    [row] = await session.write(
-        scope, _SQL["move_object"], bucket=bucket, key=key, to_bucket=to_bucket, to_key=to_key
-    )
+    [row] = await session.write(scope, _SQL["move_object"], bucket=bucket, key=key, to_bucket=to_bucket, to_key=to_key)
     return Moved(row[0]), row[1]
 
 
@@ -296,12 +294,14 @@ async def now(session: Session, scope: Scope) -> datetime:
 
 
 def _bucket(row: Row) -> BucketRow:
-    types = row[6]
-    return BucketRow(*row[:4], bool(row[4]), row[5], tuple(types) if types is not None else None, *row[7:10])
+    row_id, name, owner, owner_id, public, limit, types, created_at, updated_at, kind = row
+    allowed = tuple(types) if types is not None else None
+    return BucketRow(row_id, name, owner, owner_id, bool(public), limit, allowed, created_at, updated_at, kind)
 
 
 def _entry(row: Row) -> Entry:
-    return Entry(*row[:6], json_document(row[6]))
+    name, is_folder, row_id, updated_at, created_at, last_accessed_at, metadata = row
+    return Entry(name, is_folder, row_id, updated_at, created_at, last_accessed_at, json_document(metadata))
 
 
 def _texts(values: tuple[str, ...] | None) -> list[str] | None:

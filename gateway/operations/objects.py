@@ -133,9 +133,7 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
     return output
 
 
-async def read_object(
-    services: Services, call: Call, asked: GetObjectInput
-) -> tuple[GetObjectOutput, ObjectRecord]:
+async def read_object(services: Services, call: Call, asked: GetObjectInput) -> tuple[GetObjectOutput, ObjectRecord]:
     """The same with the row, for doors that say more of an object than S3."""
     encryption.refuse_method_on_read(asked)
     customer = encryption.customer_key(services.encryption, call, asked)

@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final, cast
 
+from gateway import __version__
 from gateway.context import SERVICE_ROLE
 from gateway.errors import StorageError
 from gateway.metadata.storage_api import BucketChanges, BucketRow
@@ -24,9 +25,7 @@ async def create_bucket(api: Api, asked: Asked) -> Response:
     body = cast(NewBucket, asked.body)
     if body.type != "STANDARD":
         raise StorageError("NotImplemented", "Analytics buckets are not implemented.")
-    new = NewBucketRow(
-        body.id or body.name, body.name, body.public, body.file_size_limit, body.allowed_mime_types
-    )
+    new = NewBucketRow(body.id or body.name, body.name, body.public, body.file_size_limit, body.allowed_mime_types)
     await storage_buckets.create_bucket(api.services, asked.call, new)
     return json_response({"name": body.name})
 
@@ -81,6 +80,16 @@ async def health(api: Api, asked: Asked) -> Response:
     except StorageError:
         return json_response({"healthy": False})
     return json_response({"healthy": True})
+
+
+async def status(api: Api, asked: Asked) -> Response:
+    """The process answers."""
+    return Response(200)
+
+
+async def version(api: Api, asked: Asked) -> Response:
+    """Which Rowlock this is."""
+    return Response(200, ((b"content-type", b"text/plain; charset=utf-8"),), __version__.encode())
 
 
 def _document(row: BucketRow) -> dict[str, Any]:

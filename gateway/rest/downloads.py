@@ -53,7 +53,7 @@ async def info_authenticated(api: Api, asked: Asked) -> Response:
 
 
 async def _public_call(api: Api, asked: Asked) -> Call:
-    """The call as the one role that reads public buckets. Raises NoSuchBucket, whether there is none or it is private."""
+    """The call as the one role that reads public buckets. Raises NoSuchBucket for a private one too."""
     if not await storage_api.is_public_bucket(api.services.session, asked.call.scope, asked.bucket):
         raise StorageError("NoSuchBucket", BucketName=asked.bucket)
     return elevated(asked.call, SERVICE_ROLE)

@@ -128,14 +128,19 @@ def refused_token(error: StorageError) -> Refusal:
     return Refusal(ErrorBody(400, "403", "Unauthorized", message, "AccessDenied"))
 
 
-def render(error: StorageError, *, writes: bool) -> Response:
-    """A refusal of the core. ``writes``: the route stores something, so that a denial is one of a row."""
+def denied_write(error: StorageError) -> StorageError:
+    """A refusal as routes that store something word it: a denial is one of a row."""
+    if error.code.name == "AccessDenied" and error.message == error.code.message:
+        return StorageError("AccessDenied", _DENIED_WRITE)
+    return error
+
+
+def render(error: StorageError) -> Response:
+    """A refusal of the core."""
     name, alias = error.code.name, REST_ALIASES.get(error.code.name, _NO_ALIAS)
     status = alias.status or error.code.status
     own = error.message != error.code.message
     message = error.message if own else alias.message or error.message
-    if name == "AccessDenied" and writes and not own:
-        message = _DENIED_WRITE
     if status == 304:
         fields = error.fields
         headers = [(b"etag", fields["etag"].encode())] if "etag" in fields else []

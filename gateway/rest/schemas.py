@@ -77,7 +77,9 @@ class BucketUpdate(Schema):
     @model_validator(mode="after")
     def _changes_something(self) -> "BucketUpdate":
         if not self.model_fields_set:
-            raise PydanticCustomError("nothing", "must have at least one of public, file_size_limit, allowed_mime_types")
+            raise PydanticCustomError(
+                "nothing", "must have at least one of public, file_size_limit, allowed_mime_types"
+            )
         return self
 
 
@@ -87,9 +89,7 @@ class BucketQuery(Schema):
     limit: Annotated[int, Field(ge=1, le=MAX_POSTGRES_INTEGER)] | None = None
     offset: Count = 0
     search: Text | None = None
-    sort_column: Annotated[
-        Literal["id", "name", "created_at", "updated_at"], Field(alias="sortColumn")
-    ] = "name"
+    sort_column: Annotated[Literal["id", "name", "created_at", "updated_at"], Field(alias="sortColumn")] = "name"
     sort_order: Annotated[Order, Field(alias="sortOrder")] = "asc"
 
 

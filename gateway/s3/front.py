@@ -7,7 +7,7 @@ import base64
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -70,7 +70,8 @@ class S3Front:
     """An ASGI application that speaks S3. ``services`` is handed to every handler as it is.
 
     It finds a :class:`RequestLog` in ``scope["rowlock.log"]`` and an id in ``scope["rowlock.request_id"]``, or makes
-    them. It raises only :class:`ResponseBroken`: an answer that broke off must break the connection.
+    them. It raises only :class:`ResponseBroken`: an answer that broke off must break the connection. ``reserved``
+    bucket names are refused: another front has paths that begin so.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class S3Front:
         tenant: Tenant,
         domain: str | None,
         limits: FrontLimits,
+        reserved: frozenset[str] = frozenset(),
     ) -> None:
         models = s3_model.load()
         self._router = Router(models)
@@ -93,6 +95,7 @@ class S3Front:
         self._tenant = tenant
         self._domain = domain
         self._limits = limits
+        self._reserved = reserved
         self._post_object = self._forms(identify_form)
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
         self._constant_fields = ((b"x-amz-id-2", self._host_id.encode("ascii")), *PROTECTIVE_HEADERS)
@@ -130,6 +133,8 @@ class S3Front:
         address = resolve(request, self._domain)
         if isinstance(address, BucketAddress | ObjectAddress):
             log.bucket = address.bucket
+            if address.bucket in self._reserved:
+                raise StorageError("InvalidBucketName", BucketName=address.bucket)
         if isinstance(address, ObjectAddress):
             log.key = address.key
         headers = effective_headers(request)
