@@ -36,7 +36,7 @@ class DownloadGrant:
 
 @dataclass(frozen=True, slots=True)
 class UploadGrant:
-    """What a URL for writing allows: one object, on behalf of ``owner``; with ``upsert`` in the place of another too."""
+    """What a URL for writing allows: one object, on behalf of ``owner``; with ``upsert`` in the place of another."""
 
     expires_at: datetime
     owner: str | None

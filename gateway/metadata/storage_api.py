@@ -173,7 +173,24 @@ async def object_id(session: Session, scope: Scope, bucket: str, key: str) -> UU
 async def find_rows(session: Session, scope: Scope, bucket: str, keys: Sequence[str]) -> list[ObjectRow]:
     """Those of these objects that the caller sees, in no order."""
     rows = await session.fetch(scope, _SQL["find_rows"], bucket=bucket, keys=list(keys))
-    return [ObjectRow(*row[:9], json_document(row[9]), json_document(row[10]), *row[11:]) for row in rows]
+    return [
+        ObjectRow(
+            id=row[0],
+            bucket_id=row[1],
+            name=row[2],
+            owner=row[3],
+            owner_id=row[4],
+            version=row[5],
+            created_at=row[6],
+            updated_at=row[7],
+            last_accessed_at=row[8],
+            metadata=json_document(row[9]),
+            user_metadata=json_document(row[10]),
+            size_bytes=row[11],
+            etag=row[12],
+        )
+        for row in rows
+    ]
 
 
 async def search(

@@ -72,7 +72,7 @@ FROM rowlock.move_object(%(bucket)s::text, %(key)s::text, %(to_bucket)s::text, %
 SELECT count(*)
 FROM (
     SELECT FROM storage.objects AS o WHERE o.bucket_id = %(bucket)s::text LIMIT %(at_most)s::integer
-) AS some;
+) AS found;
 
 -- name: empty_bucket
 SELECT rowlock.empty_bucket(%(bucket)s::text, %(until)s::timestamptz, %(page_size)s::integer);
