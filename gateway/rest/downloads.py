@@ -128,7 +128,7 @@ def _disposition(download: str | None) -> str | None:
     if download is None:
         return None
     name = quote(_INVISIBLE.sub("", download), safe=_UNESCAPED)
-    return f"attachment; filename={name}; filename*=UTF-8''{name};" if name else "attachment;"
+    return f"attachment; filename={name}; filename*=UTF-8''{name}" if name else "attachment;"
 
 
 def _sendable(value: str) -> bytes:
