@@ -68,15 +68,19 @@ BEGIN
 END
 $$;
 
+-- The object by which Supabase shows an empty folder has no content, so it is of no type.
 CREATE FUNCTION rowlock.require_limits(
-    p_size bigint, p_mime_type text, p_file_size_limit bigint, p_allowed_mime_types text[]) RETURNS void
+    p_size bigint, p_mime_type text, p_file_size_limit bigint, p_allowed_mime_types text[],
+    p_name text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
 $$
 BEGIN
     IF p_size > p_file_size_limit THEN
         RAISE SQLSTATE 'RL005';
     END IF;
-    IF cardinality(p_allowed_mime_types) > 0 AND NOT EXISTS (
+    IF cardinality(p_allowed_mime_types) > 0
+        AND NOT (p_size = 0 AND coalesce(p_name, '') LIKE '%.emptyFolderPlaceholder')
+        AND NOT EXISTS (
         SELECT FROM unnest(p_allowed_mime_types) AS allowed
         WHERE allowed IN ('*', '*/*')
             OR lower(split_part(p_mime_type, ';', 1)) = lower(allowed)
@@ -202,7 +206,7 @@ BEGIN
         END IF;
         IF facts.file_size_limit IS NOT NULL OR facts.allowed_mime_types IS NOT NULL THEN
             PERFORM rowlock.require_limits(
-                p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
+                p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types, p_name);
         END IF;
         IF facts.default_encryption IS NOT NULL OR p_attributes IS NOT NULL THEN
             PERFORM rowlock.require_encryption(facts.default_encryption, p_attributes);
@@ -288,7 +292,8 @@ BEGIN
     default_encryption := facts.default_encryption;
     file_size_limit := facts.file_size_limit;
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
-    PERFORM rowlock.require_limits(p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
+    PERFORM rowlock.require_limits(
+        p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types, p_name);
     IF NOT pg_catalog.row_security_active('storage.objects') THEN
         RETURN;
     END IF;

@@ -288,7 +288,7 @@ BEGIN
         outcome := 'absent';
         RETURN;
     END IF;
-    PERFORM rowlock.require_limits(size, mime_type, target.file_size_limit, target.allowed_mime_types);
+    PERFORM rowlock.require_limits(size, mime_type, target.file_size_limit, target.allowed_mime_types, p_to_name);
     IF source.versioning_status <> 'DISABLED' OR target.versioning_status <> 'DISABLED' THEN
         outcome := 'versions';
         RETURN;
