@@ -101,7 +101,7 @@ def public(service: Api, name: Callable[[], str]) -> str:
 
 @pytest.fixture
 def shared(fresh: str, sql: psycopg.Connection[Any]) -> Iterator[str]:
-    """A bucket that users see, where each may do what he likes in a folder of his own name: one policy, for all doors."""
+    """A bucket that users see, where each does what he likes in a folder of his own name: one policy, for all doors."""
     policy = f"folders {fresh}"
     in_it = f"bucket_id = '{fresh}' AND (storage.foldername(name))[1] = (SELECT auth.uid())::text"
     sql.execute(f'CREATE POLICY "{policy}" ON storage.objects TO authenticated USING ({in_it}) WITH CHECK ({in_it})')

@@ -25,7 +25,7 @@ def client_at(url: str, key: str = ACCESS_KEY_ID, secret: str = SECRET_ACCESS_KE
         aws_access_key_id=key,
         aws_secret_access_key=secret,
         region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
     )
     with contextlib.closing(client):
         yield client
@@ -122,9 +122,9 @@ def test_S3_under_the_JSON_API(rest_server: RunningServer, service: Api, fresh: 
     with client_at(f"http://127.0.0.1:{port}/{path}") as s3:
         url = used_fully(s3, fresh)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", url.split(f":{port}")[1])
-    assert connection.getresponse().read() == b"x" * 100
-    connection.close()
+    with contextlib.closing(connection):
+        connection.request("GET", url.split(f":{port}")[1])
+        assert connection.getresponse().read() == b"x" * 100
 
 
 def used_fully(s3: Any, fresh: str) -> str:
