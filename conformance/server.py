@@ -126,13 +126,15 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def shared_server(run_directory: Path, name: str, *, tls: bool = False) -> Iterator[RunningServer]:
+def shared_server(
+    run_directory: Path, name: str, *, tls: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[RunningServer]:
     """The run's server ``name``: started by the first user, stopped by the last one, whatever process each lives in."""
     state_file = run_directory / f"{name}.json"
     with _locked(run_directory / f"{name}.lock"):
         state = json.loads(state_file.read_text()) if state_file.exists() else None
         if state is None:
-            state = {"users": 0, "server": asdict(start(tls=tls))}
+            state = {"users": 0, "server": asdict(start(tls=tls, settings=settings))}
         state["users"] += 1
         state_file.write_text(json.dumps(state))
     server = RunningServer(**state["server"])

@@ -10,14 +10,19 @@ import structlog
 
 from gateway.auth.credentials import CredentialStore
 from gateway.auth.identify import Identify
+from gateway.auth.signed_url import SigningKeys, UrlSigner
 from gateway.auth.temporary import TemporaryKeys
-from gateway.auth.token_settings import anon_key, open_verifier
+from gateway.auth.token_settings import anon_key, open_verifier, token_keys
 from gateway.compose import host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
+from gateway.dispatch import Dispatch
 from gateway.jobs.epoch import EpochKeeper
 from gateway.operations.services import Limits, Services
 from gateway.operations.table import OPERATIONS
+from gateway.rest.api import Api
+from gateway.rest.api import Limits as RestLimits
+from gateway.rest.front import RestFront
 from gateway.s3.front import FrontLimits, S3Front
 from gateway.sts.actions import Actions
 from gateway.sts.front import StsFront
@@ -26,6 +31,8 @@ from gateway.telemetry.logging import log_facts
 from gateway.tenants.control import PostgresControlDatabase
 from gateway.tenants.registry import DEFAULT_TENANT, PostgresRegistry
 from gateway.tenants.secrets import MasterKey
+from gateway.wire.addressing import RESERVED_BUCKET
+from gateway.wire.body import BodyLimits
 from gateway.wire.drain import Application
 
 _log = structlog.get_logger(__name__)
@@ -58,7 +65,11 @@ class Rowlock:
         services = Services(
             session=self._session,
             blobs=self._blobs,
-            limits=Limits(settings.max_object_bytes, settings.max_put_bytes, settings.inline_max_bytes),
+            limits=Limits(
+                settings.max_object_bytes,
+                min(settings.max_put_bytes, settings.max_object_bytes),
+                settings.inline_max_bytes,
+            ),
             encryption=self._encryption,
         )
         tokens = open_verifier(settings)
@@ -80,6 +91,7 @@ class Rowlock:
             tenant=tenant,
             domain=settings.domain,
             limits=limits,
+            reserved=frozenset({RESERVED_BUCKET}) if settings.rest else frozenset(),
         )
         sts = StsFront(
             identify,
@@ -89,7 +101,17 @@ class Rowlock:
             body_limits=limits.body,
             send_idle_seconds=limits.send_idle_seconds,
         )
-        self._logged = logged(sts)
+        if not settings.rest:
+            self._logged = logged(sts)
+            return
+        rest = RestFront(
+            Api(services, _url_signer(settings, master_key, tenant), _rest_limits(settings)),
+            identify.bearer,
+            tenant=tenant,
+            send_idle_seconds=settings.send_idle_seconds,
+            origins=frozenset(origin.strip() for origin in settings.rest_cors_origins.split(",")),
+        )
+        self._logged = logged(Dispatch(sts, rest, rest_port=settings.rest_port, domain=settings.domain))
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -116,6 +138,23 @@ class Rowlock:
         await self._control.__aexit__(None, None, None)
         await self._session.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _url_signer(settings: Settings, master_key: MasterKey, tenant: Tenant) -> UrlSigner:
+    keys = SigningKeys.derive(
+        master_key.key, tenant.id, oldest=settings.url_key_oldest_generation, newest=settings.url_key_generation
+    )
+    return UrlSigner(keys, token_keys(settings).secrets)
+
+
+def _rest_limits(settings: Settings) -> RestLimits:
+    return RestLimits(
+        max_upload_bytes=min(settings.max_put_bytes, settings.max_object_bytes),
+        body=BodyLimits(settings.body_idle_seconds, settings.body_min_bytes_per_second),
+        upload_url_seconds=settings.upload_url_seconds,
+        empty_bucket_max_objects=settings.empty_bucket_max_objects,
+        strict_keys=settings.rest_strict_keys,
+    )
 
 
 def request_ids() -> Iterator[str]:

@@ -32,6 +32,28 @@ class Settings(BaseSettings):
     tls_cert: Path | None = Field(None, description="Certificate chain (PEM); with tls_key the server speaks https")
     tls_key: Path | None = Field(None, description="Private key (PEM)")
 
+    # the JSON API
+    rest: bool = Field(True, description="Serve the JSON API under /storage/v1 of the port")
+    rest_port: int | None = Field(
+        None, ge=0, le=65535, description="Another port with the JSON API at its root, and S3 under /s3"
+    )
+    rest_cors_origins: str = Field(
+        "*", description="Origins whose pages may use the JSON API, with commas between; * for all"
+    )
+    rest_strict_keys: bool = Field(False, description="Take only the object names storage-api takes, which are ASCII")
+    upload_url_seconds: int = Field(
+        60, ge=1, le=31_536_000, description="How long a signed URL for an upload is good for"
+    )
+    empty_bucket_max_objects: int = Field(
+        200_000, ge=1, le=2**31 - 2, description="Most objects of a bucket that is emptied in one request"
+    )
+    url_key_generation: int = Field(
+        1, ge=1, le=1_000_000, description="Generation of the keys that sign URLs; a greater one makes new keys"
+    )
+    url_key_oldest_generation: int = Field(
+        1, ge=1, le=1_000_000, description="Oldest generation whose signed URLs are still good"
+    )
+
     # Postgres
     database_url: SecretStr | None = Field(
         None, validation_alias="DATABASE_URL", description="Postgres to use instead of the embedded one"

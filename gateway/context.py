@@ -26,6 +26,7 @@ class AuthMethod(StrEnum):
     SIGV4_QUERY = "sigv4-query"
     POST_POLICY = "post-policy"
     BEARER = "bearer"
+    SIGNED_URL = "signed-url"
     SYSTEM = "system"
 
 
@@ -168,6 +169,12 @@ class Call:
         action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
         request |= {"bucket": bucket, "action": action, "listing": {"s3:prefix": [key]}}
         return replace(self, s3_request_json=json.dumps(request, ensure_ascii=False))
+
+
+def elevated(call: Call, role: str) -> Call:
+    """The same call by another role, for what the caller may have done without seeing it: a public bucket read, a
+    signed URL followed. Who calls stays on record."""
+    return replace(call, principal=replace(call.principal, role=role))
 
 
 def system_scope(operation: str) -> Scope:

@@ -49,9 +49,12 @@ _CATALOGUE: Final = (
     ErrorCode("InvalidDigest", 400, "The Content-MD5 or checksum value that you specified is not valid."),
     ErrorCode("InvalidEncryptionAlgorithmError", 400, "The encryption request you specified is not valid. The valid value is AES256."),
     ErrorCode("InvalidHost", 400, "The Host header is missing or not valid."),
+    ErrorCode("InvalidJWT", 400, "Invalid Compact JWS"),
+    ErrorCode("InvalidKey", 400, "Invalid key"),
     ErrorCode("InvalidLocationConstraint", 400, "The specified location-constraint is not valid"),
     ErrorCode("InvalidMimeType", 415, "The bucket does not allow objects of this content type."),
     ErrorCode("InvalidObjectState", 403, "The operation is not valid for the current state of the object."),
+    ErrorCode("InvalidParameter", 400, "Invalid Parameter"),
     ErrorCode("InvalidPart", 400, "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."),
     ErrorCode("InvalidPartNumber", 416, "The requested partnumber is not satisfiable"),
     ErrorCode("InvalidPartOrder", 400, "The list of parts was not in ascending order. Parts must be ordered by part number."),
@@ -59,11 +62,13 @@ _CATALOGUE: Final = (
     ErrorCode("InvalidRange", 416, "The requested range is not satisfiable"),
     ErrorCode("InvalidRequest", 400, "Invalid Request"),
     ErrorCode("InvalidRetentionPeriod", 400, "The retention period must be a positive number of days or years."),
+    ErrorCode("InvalidSignature", 400, "Invalid signature"),
     ErrorCode("InvalidStorageClass", 400, "The storage class you specified is not valid"),
     ErrorCode("InvalidTag", 400, "The tag provided was not a valid tag. This error can occur if the tag did not pass input validation."),
     ErrorCode("InvalidToken", 400, "The provided token is malformed or otherwise invalid."),
     ErrorCode("InvalidURI", 400, "Couldn't parse the specified URI."),
     ErrorCode("KMS.NotFoundException", 400, "The KMS key does not exist."),
+    ErrorCode("KeyAlreadyExists", 409, "The resource already exists"),
     ErrorCode("KeyTooLongError", 400, "Your key is too long"),
     ErrorCode("MalformedACLError", 400, "The XML you provided was not well-formed or did not validate against our published schema"),
     ErrorCode("MalformedPOSTRequest", 400, "The body of your POST request is not well-formed multipart/form-data."),
@@ -75,6 +80,7 @@ _CATALOGUE: Final = (
     ErrorCode("MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size"),
     ErrorCode("MethodNotAllowed", 405, "The specified method is not allowed against this resource."),
     ErrorCode("MissingContentLength", 411, "You must provide the Content-Length HTTP header."),
+    ErrorCode("MissingParameter", 400, "Missing Required Parameter"),
     ErrorCode("MissingRequestBodyError", 400, "Request Body is empty"),
     ErrorCode("MissingSecurityHeader", 400, "Your request was missing a required header"),
     ErrorCode("NoSuchBucket", 404, "The specified bucket does not exist"),
@@ -108,6 +114,42 @@ _CATALOGUE: Final = (
 )  # fmt: skip
 
 CATALOGUE: Final[Mapping[str, ErrorCode]] = {code.name: code for code in _CATALOGUE}
+
+
+@dataclass(frozen=True, slots=True)
+class RestAlias:
+    """How Supabase's clients know an error of the catalogue: its ``code``, the status in the body, the short ``error``
+    text and the message; None keeps the catalogue's own."""
+
+    code: str | None = None
+    status: int | None = None
+    error: str | None = None
+    message: str | None = None
+
+
+REST_ALIASES: Final[Mapping[str, RestAlias]] = {
+    "AccessDenied": RestAlias(error="Unauthorized"),
+    "BucketAlreadyExists": RestAlias("ResourceAlreadyExists", 409, "Duplicate", "The resource already exists"),
+    "BucketNotEmpty": RestAlias("ResourceNotEmpty", 409, None, "The bucket you tried to delete is not empty"),
+    "ConditionalRequestConflict": RestAlias("ResourceLocked", 423, None, "The resource is locked"),
+    "EntityTooLarge": RestAlias(None, 413, "Payload too large", "The object exceeded the maximum allowed size"),
+    "InternalError": RestAlias(error="Internal", message="Internal Server Error"),
+    "InvalidArgument": RestAlias("InvalidParameter"),
+    "InvalidBucketName": RestAlias(error="Invalid Input", message="Bucket name invalid"),
+    "InvalidMimeType": RestAlias(error="invalid_mime_type"),
+    "InvalidRange": RestAlias(error="invalid_range", message="invalid range provided"),
+    "InvalidURI": RestAlias("InvalidRequest"),
+    "KeyAlreadyExists": RestAlias(error="Duplicate"),
+    "KeyTooLongError": RestAlias("InvalidKey"),
+    "MalformedPOSTRequest": RestAlias("InvalidRequest"),
+    "MaxMessageLengthExceeded": RestAlias("EntityTooLarge", 413, "Payload too large", "Request body is too large"),
+    "MaxPostPreDataLengthExceeded": RestAlias("EntityTooLarge", 413, "Payload too large"),
+    "NoSuchBucket": RestAlias(error="Bucket not found", message="Bucket not found"),
+    "NoSuchKey": RestAlias(error="not_found", message="Object not found"),
+    "NoSuchUpload": RestAlias(message="Upload not found"),
+    "NoSuchVersion": RestAlias("NoSuchKey", 404, "not_found", "Object not found"),
+    "SlowDown": RestAlias(None, 429, "too_many_connections"),
+}
 
 
 class StorageError(Exception):

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -46,26 +46,32 @@ AppFactory = Callable[[Settings], Application]
 
 
 def run_worker(
-    settings: Settings, sock: socket.socket, app_factory: AppFactory, *, on_ready: Callable[[], None] | None = None
+    settings: Settings,
+    sock: socket.socket,
+    app_factory: AppFactory,
+    *,
+    on_ready: Callable[[], None] | None = None,
+    further: Sequence[socket.socket] = (),
 ) -> int:
     """Serve ``app_factory(settings)`` on ``sock`` until SIGTERM or SIGINT; returns the exit status.
 
-    ``sock`` is bound, may be shared with other workers, and is closed at the end. ``on_ready`` is called once the
-    app's lifespan has started. Must run in a main thread. A second signal cancels running requests at once.
+    ``sock`` and the ``further`` ones are bound, may be shared with other workers, and are closed at the end.
+    ``on_ready`` is called once the app's lifespan has started. Must run in a main thread. A second signal cancels
+    running requests at once.
     """
     # A thread, because a blocked event loop is one of the things it is there for.
     last_resort = threading.Timer(settings.drain_seconds + _LIFESPAN_SECONDS + _HARD_EXIT_SECONDS, _hard_exit)
     last_resort.daemon = True
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-            return runner.run(_run(settings, sock, app_factory, on_ready, last_resort))
+            return runner.run(_run(settings, (sock, *further), app_factory, on_ready, last_resort))
     finally:
         last_resort.cancel()
 
 
 async def _run(
     settings: Settings,
-    sock: socket.socket,
+    sockets: Sequence[socket.socket],
     app_factory: AppFactory,
     on_ready: Callable[[], None] | None,
     last_resort: threading.Timer,
@@ -81,7 +87,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
-        await worker.serve(sock)
+        await worker.serve(*sockets)
     except (LifespanFailureError, LifespanTimeoutError) as error:
         logger.error("the server could not start: %s", error)
         return 1
@@ -119,14 +125,15 @@ class Worker:
         self._in_flight.draining = True
         self._stopping.set()
 
-    async def serve(self, sock: socket.socket) -> None:
+    async def serve(self, *listeners: socket.socket) -> None:
         """Returns when the last connection and the app's lifespan have ended. Raises LifespanFailureError or
         LifespanTimeoutError when the app cannot start."""
         install()
         config = configuration(self._settings)
         config.connections = self._connections
-        sock.setblocking(False)
-        sockets = Sockets([sock], [], []) if config.ssl_enabled else Sockets([], [sock], [])
+        for listener in listeners:
+            listener.setblocking(False)
+        sockets = Sockets([*listeners], [], []) if config.ssl_enabled else Sockets([], [*listeners], [])
         ending = asyncio.create_task(self._end())
         try:
             in_flight: Any = self._in_flight

@@ -13,6 +13,7 @@ import string
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from gateway.errors import StartupError
 from gateway.metadata.directory import DataDirectory, write_private
 from gateway.metadata.embedded import Databases, EmbeddedPostgres
 from gateway.metadata.migrate import migrate
-from gateway.supervisor import RunBackground, RunWorker, Supervisor
+from gateway.supervisor import RunBackground, Supervisor
 
 BACKLOG: Final = 1024
 FIRST_KEY_FILE: Final = "first-access-key.json"
@@ -48,7 +49,7 @@ EnsureFirstKey = Callable[[Settings, Databases, AccessKey], bool]
 class Program:
     """The parts ``serve`` runs, injected. Load them before the fork, so that children share their memory."""
 
-    run_worker: RunWorker
+    run_worker: Callable[..., None]
     run_background: RunBackground
     ensure_first_key: EnsureFirstKey
     families: tuple[str, ...] = ("tenant", "control")
@@ -63,7 +64,10 @@ def serve(settings: Settings, program: Program) -> int:
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(DataDirectory.hold(settings.data_dir))
         check_tls(settings)
-        listener = stack.enter_context(bind(settings))
+        listener = stack.enter_context(bind(settings.host, settings.port))
+        rest: socket.socket | None = None
+        if settings.rest_port is not None:
+            rest = stack.enter_context(bind(settings.host, settings.rest_port))
         embedded: EmbeddedPostgres | None = None
         if settings.database_url is None:
             embedded = stack.enter_context(embedded_postgres(settings, directory))
@@ -77,13 +81,16 @@ def serve(settings: Settings, program: Program) -> int:
             embedded.enable_gateway()
         own_secret(settings, directory)
         key, made = first_key(settings, databases, directory, program.ensure_first_key)
-        try:
-            listener.listen(BACKLOG)
-        except OSError as error:
-            raise _bind_error(settings, error) from error
+        for opened, port in ((listener, settings.port), (rest, settings.rest_port or 0)):
+            try:
+                if opened is not None:
+                    opened.listen(BACKLOG)
+            except OSError as error:
+                raise _bind_error(settings.host, port, error) from error
         print(banner(settings, listener, directory, workers, key, made), flush=True)
+        run_worker = program.run_worker if rest is None else partial(program.run_worker, rest=rest)
         return Supervisor(
-            settings, directory, listener, databases, program.run_worker, program.run_background, workers, embedded
+            settings, directory, listener, databases, run_worker, program.run_background, workers, embedded
         ).run()
 
 
@@ -128,14 +135,14 @@ def check_tls(settings: Settings) -> None:
         ) from error
 
 
-def bind(settings: Settings) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """The socket, bound; it takes connections only after ``listen``, when everything is ready."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError) as error:
-        raise StartupError(f"cannot listen on {settings.host}: no such address") from error
+        raise StartupError(f"cannot listen on {host}: no such address") from error
     deadline = time.monotonic() + PORT_PATIENCE_SECONDS
     while True:
         listener = socket.socket(family, kind, protocol)
@@ -148,17 +155,15 @@ def bind(settings: Settings) -> socket.socket:
         except OSError as error:
             listener.close()
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                raise _bind_error(settings, error) from error
+                raise _bind_error(host, port, error) from error
             time.sleep(0.05)
 
 
-def _bind_error(settings: Settings, error: OSError) -> StartupError:
+def _bind_error(host: str, port: int, error: OSError) -> StartupError:
     if error.errno == errno.EADDRINUSE:
-        return StartupError(
-            f"port {settings.port} on {settings.host} is in use: stop that server or choose another --port"
-        )
+        return StartupError(f"port {port} on {host} is in use: stop that server or choose another --port")
     reason = (error.strerror or str(error)).lower()
-    return StartupError(f"cannot listen on {settings.host} port {settings.port}: {reason}")
+    return StartupError(f"cannot listen on {host} port {port}: {reason}")
 
 
 def own_secret(settings: Settings, directory: DataDirectory) -> None:

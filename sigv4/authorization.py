@@ -108,17 +108,17 @@ def parse_authorization(value: bytes, *, region: str, service: str = SERVICE) ->
     # A client signs one request after another in the same words; only the signature at their end differs.
     words, signature = value[:-_SIGNATURE_DIGITS], value[-_SIGNATURE_DIGITS:]
     if not is_hex_signature(signature) or not words.endswith(b"Signature=") or len(words) > _MAX_CACHED_BYTES:
-        return _parse(value, region)
-    known = _parse_words(words, region)
+        return _parse(value, region, service)
+    known = _parse_words(words, region, service)
     return Authorization(known.credential, known.signed_headers, signature)
 
 
 @lru_cache(maxsize=1024)
-def _parse_words(words: bytes, region: str) -> Authorization:
-    return _parse(words + b"0" * _SIGNATURE_DIGITS, region)
+def _parse_words(words: bytes, region: str, service: str) -> Authorization:
+    return _parse(words + b"0" * _SIGNATURE_DIGITS, region, service)
 
 
-def _parse(value: bytes, region: str) -> Authorization:
+def _parse(value: bytes, region: str, service: str) -> Authorization:
     components: dict[bytes, bytes] = {}
     for piece in value[len(ALGORITHM) :].split(b","):
         name, separator, text = piece.strip(b" \t").partition(b"=")

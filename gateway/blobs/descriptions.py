@@ -21,7 +21,8 @@ SIDECAR_SUFFIX: Final = ".json"
 
 # ext4 keeps all attributes of a file in one 4 KiB block; the rest is room for labels of the system.
 _ATTRIBUTE_MAX_BYTES: Final = 3072
-_SIDECAR_MAX_BYTES: Final = 1024 * 1024
+# The JSON API takes 1 MiB of metadata, which may be longer once it is JSON again.
+_SIDECAR_MAX_BYTES: Final = 4 * 1024 * 1024
 _NO_ATTRIBUTE: Final = frozenset({errno.ENOTSUP, errno.E2BIG, errno.ENOSPC, errno.ERANGE, errno.EDQUOT, errno.EPERM})
 
 

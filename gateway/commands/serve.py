@@ -28,10 +28,19 @@ def serve(*, flags: Flags | None = None) -> int:
     return run(settings, Program(run_worker, run_background, ensure_first_key))
 
 
-def run_worker(settings: Settings, listener: socket.socket, databases: Databases, index: int) -> None:
-    """The life of one worker process."""
+def run_worker(
+    settings: Settings, listener: socket.socket, databases: Databases, index: int, rest: socket.socket | None = None
+) -> None:
+    """The life of one worker process; ``rest`` is the JSON API's own port, bound."""
     failpoints.arm(os.environ.get(failpoints.ENVIRONMENT_VARIABLE, ""))
-    status = server.run_worker(settings, listener, lambda chosen: Rowlock(chosen, databases.gateway_url))
+    if rest is not None:
+        settings = settings.model_copy(update={"rest_port": rest.getsockname()[1]})
+    status = server.run_worker(
+        settings,
+        listener,
+        lambda chosen: Rowlock(chosen, databases.gateway_url),
+        further=() if rest is None else (rest,),
+    )
     if status:
         raise SystemExit(status)
 

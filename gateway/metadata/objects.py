@@ -130,8 +130,9 @@ async def probe_put_object(
     headers: Headers,
     size_bytes: int | None,
     condition: WriteCondition,
-) -> Mapping[str, Any] | None:
-    """Would this write be let in? Raises what the write would. Returns the bucket's default encryption."""
+) -> tuple[Mapping[str, Any] | None, int | None]:
+    """Would this write be let in? Raises what the write would. Returns the bucket's default encryption, and the size
+    in bytes it allows at most."""
     [row] = await session.fetch(
         scope,
         _SQL["probe_put_object"],
@@ -144,7 +145,7 @@ async def probe_put_object(
         if_match=condition.if_match,
         if_none_match=condition.if_none_match,
     )
-    return json_document(row[0])
+    return json_document(row[0]), row[1]
 
 
 async def replace_metadata(

@@ -102,7 +102,8 @@ class Checksum:
 @quick
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """What describes an object besides its bytes; kept in ``metadata`` under Supabase's names where it has one."""
+    """What describes an object besides its bytes; kept in ``metadata`` under Supabase's names where it has one. User
+    metadata is text by S3, and any JSON by the JSON API."""
 
     content_type: str = "binary/octet-stream"
     cache_control: str | None = None
@@ -112,7 +113,8 @@ class Headers:
     expires: str | None = None
     website_redirect_location: str | None = None
     storage_class: str | None = None
-    user_metadata: Mapping[str, str] = field(default_factory=dict)
+    x_robots_tag: str | None = None
+    user_metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def user_metadata_json(self) -> str | None:
@@ -132,6 +134,7 @@ _HEADER_KEYS = (
     ("expires", "expires"),
     ("website_redirect_location", "websiteRedirectLocation"),
     ("storage_class", "storageClass"),
+    ("x_robots_tag", "xRobotsTag"),
 )
 
 
@@ -162,11 +165,12 @@ def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, A
     """Read the two columns back; a row made by hand may lack anything, or hold what is no text."""
     found = metadata or {}
     values = {attribute: str(found[key]) for attribute, key in _HEADER_KEYS if key in found and found[key] is not None}
-    texts: dict[str, str] = {}
-    if user_metadata:
-        for name, value in user_metadata.items():
-            texts[str(name)] = value if isinstance(value, str) else json.dumps(value)
-    return Headers(user_metadata=texts, **values)
+    return Headers(user_metadata=user_metadata or {}, **values)
+
+
+def metadata_text(value: Any) -> str:
+    """A value of user metadata where only text will do: S3 knows nothing else, the JSON API stores any JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                     if not replaced.keeps_versions:
                         continue
         size = source.size_bytes
-        default = await objects.probe_put_object(
+        default, _ = await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
         )
         try:

@@ -44,11 +44,14 @@ _NO_CONDITIONS: Final = (None, None, None, None)
 NO_WRITE_CONDITION: Final = WriteCondition()
 
 
-async def put_object(services: Services, call: Call, asked: PutObjectInput) -> PutObjectOutput:
-    """Store an object (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html)."""
+async def put_object(
+    services: Services, call: Call, asked: PutObjectInput, described: Headers | None = None
+) -> PutObjectOutput:
+    """Store an object (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html). ``described`` replaces
+    what the input says of the object, for doors that know more than S3."""
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
-    headers, attributes = headers_from(asked), attributes_from(asked)
+    headers, attributes = described or headers_from(asked), attributes_from(asked)
     limit = services.limits.max_put_bytes
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
@@ -67,10 +70,11 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         raise
     # A stranger's body is not read, nor a 100 Continue sent for it, before it is known to be let in.
     if call.principal.role == ANONYMOUS_ROLE or not upload.is_small(services, asked.body.length):
-        default = await objects.probe_put_object(
+        default, bucket_limit = await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, asked.body.length, condition
         )
         defaults.note(asked.bucket, default)
+        limit = limit if bucket_limit is None else min(limit, bucket_limit)
     cipher = encryption.new_cipher(services.encryption, wanted or Wanted.by_default(defaults.get(asked.bucket)))
     version = upload.new_version()
     has_checksum = bool(asked.body.required_digests - {"md5", "sha256"}) or checksums.sent(asked) is not None
@@ -136,6 +140,12 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
 
 async def get_object(services: Services, call: Call, asked: GetObjectInput) -> GetObjectOutput:
     """Read an object or a range of it (https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html)."""
+    output, _ = await read_object(services, call, asked)
+    return output
+
+
+async def read_object(services: Services, call: Call, asked: GetObjectInput) -> tuple[GetObjectOutput, ObjectRecord]:
+    """The same with the row, for doors that say more of an object than S3."""
     encryption.refuse_method_on_read(asked)
     customer = encryption.customer_key(services.encryption, call, asked)
     for _ in range(_READ_ATTEMPTS):
@@ -153,7 +163,7 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
             await body.close()
             break
         fields = _facts(record, asked, whole=not selected)
-        return GetObjectOutput(
+        output = GetObjectOutput(
             body=body,
             expiration=expires,
             content_length=length,
@@ -162,6 +172,7 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
             **status_fields,
             **encryption.answer(record.attributes.encryption, customer),
         )
+        return output, record
     # Invariant B (reliability): a live row without its exact blob. Never a 404: the object was acknowledged.
     _log.error("blob_missing", bucket=asked.bucket, key=asked.key)
     raise StorageError("InternalError")
@@ -169,12 +180,20 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
 
 async def head_object(services: Services, call: Call, asked: HeadObjectInput) -> HeadObjectOutput:
     """What GetObject would say, without the bytes."""
+    output, _ = await describe_object(services, call, asked)
+    return output
+
+
+async def describe_object(
+    services: Services, call: Call, asked: HeadObjectInput
+) -> tuple[HeadObjectOutput, ObjectRecord]:
+    """The same with the row."""
     encryption.refuse_method_on_read(asked)
     customer = encryption.customer_key(services.encryption, call, asked)
     record = await _find(services, call, asked, with_content=False)
     encryption.unlock(services.encryption, record.attributes.encryption, customer)
     span, selected, status_fields = _selection(asked, record)
-    return HeadObjectOutput(
+    output = HeadObjectOutput(
         expiration=await expiration.of_record(services, asked.bucket, asked.key, record),
         content_length=span.length_bytes if span else record.size_bytes,
         content_range=span.content_range(record.size_bytes) if selected and span else None,
@@ -182,6 +201,7 @@ async def head_object(services: Services, call: Call, asked: HeadObjectInput) ->
         **status_fields,
         **encryption.answer(record.attributes.encryption, customer),
     )
+    return output, record
 
 
 async def get_object_attributes(

@@ -19,7 +19,7 @@ from gateway.encryption.keys import ROW_IDENTITY
 from gateway.encryption.stream import seal
 from gateway.errors import StorageError
 from gateway.metadata.errors import OutcomeUnknown
-from gateway.metadata.records import Headers
+from gateway.metadata.records import Headers, metadata_text
 from gateway.operations.encryption import Cipher
 from gateway.operations.services import Services
 from gateway.wire.body import BodyStream
@@ -67,7 +67,7 @@ def describe(
         version=version,
         etag=etag,
         content_type=headers.content_type,
-        metadata=headers.user_metadata,
+        metadata={name: metadata_text(value) for name, value in headers.user_metadata.items()},
         encryption=cipher.description if cipher else "",
     )
 

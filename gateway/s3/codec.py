@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from gateway.context import Address, BucketAddress, ObjectAddress
 from gateway.errors import StorageError
+from gateway.metadata.records import metadata_text
 from gateway.operations import shapes
 from gateway.s3 import controls, xml
 from gateway.s3.model import (
@@ -29,7 +30,7 @@ from gateway.s3.model import (
     Target,
 )
 from gateway.s3.values import Reader, formatter, header_bytes, invalid_argument, reader
-from gateway.wire.headers import USER_METADATA_PREFIX, user_metadata
+from gateway.wire.headers import MAX_USER_METADATA_BYTES, USER_METADATA_PREFIX, user_metadata
 from gateway.wire.request import RawRequest
 from gateway.wire.response import Response
 
@@ -216,10 +217,14 @@ class OperationCodec:
         return self._write_document(output)
 
 
-def _metadata_headers(metadata: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """User metadata as headers. Names no header can have, which only other ways in can store, are counted in
-    ``x-amz-missing-meta`` (API_GetObject, MissingMeta)."""
-    sendable = [(name, value) for name, value in metadata.items() if _TOKEN.fullmatch(name)]
+def _metadata_headers(metadata: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """User metadata as headers. Names no header can have and values too long for one, which only other ways in can
+    store, are counted in ``x-amz-missing-meta`` (API_GetObject, MissingMeta)."""
+    sendable = [
+        (name, text)
+        for name, value in metadata.items()
+        if _TOKEN.fullmatch(name) and len(text := metadata_text(value)) <= MAX_USER_METADATA_BYTES
+    ]
     headers = [
         (f"{USER_METADATA_PREFIX}{name.lower()}".encode("ascii"), header_bytes(value)) for name, value in sendable
     ]

@@ -4,13 +4,10 @@ The order is security: the request is understood, then authenticated, and only t
 """
 
 import base64
-import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from json.encoder import encode_basestring_ascii
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -30,7 +27,7 @@ from gateway.s3.router import Router
 from gateway.telemetry.events import RequestLog
 from gateway.wire.addressing import resolve
 from gateway.wire.body import BodyLimits, BodyStream, ClientDisconnected, Payload, open_body
-from gateway.wire.headers import PROTECTIVE_HEADERS
+from gateway.wire.headers import PROTECTIVE_HEADERS, visible_headers
 from gateway.wire.request import RawRequest
 from gateway.wire.response import Response, ResponseBroken, send_response
 
@@ -39,9 +36,6 @@ _log = structlog.get_logger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-# Headers with one of these in their name may hold a credential; SQL never sees them.
-_SECRET_WORD: Final = re.compile("authorization|cookie|key|password|secret|signature|token")
 
 
 class Identity(Protocol):
@@ -78,7 +72,8 @@ class S3Front:
     """An ASGI application that speaks S3. ``services`` is handed to every handler as it is.
 
     It finds a :class:`RequestLog` in ``scope["rowlock.log"]`` and an id in ``scope["rowlock.request_id"]``, or makes
-    them. It raises only :class:`ResponseBroken`: an answer that broke off must break the connection.
+    them. It raises only :class:`ResponseBroken`: an answer that broke off must break the connection. ``reserved``
+    bucket names are refused: another front has paths that begin so.
     """
 
     def __init__(
@@ -91,6 +86,7 @@ class S3Front:
         tenant: Tenant,
         domain: str | None,
         limits: FrontLimits,
+        reserved: frozenset[str] = frozenset(),
     ) -> None:
         models = s3_model.load()
         self._router = Router(models)
@@ -101,6 +97,7 @@ class S3Front:
         self._tenant = tenant
         self._domain = domain
         self._limits = limits
+        self._reserved = reserved
         self._post_object = self._forms(identify_form)
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
         self._constant_fields = ((b"x-amz-id-2", self._host_id.encode("ascii")), *PROTECTIVE_HEADERS)
@@ -140,6 +137,8 @@ class S3Front:
         address = resolve(request, self._domain)
         if isinstance(address, BucketAddress | ObjectAddress):
             log.bucket = address.bucket
+            if address.bucket in self._reserved:
+                raise StorageError("InvalidBucketName", BucketName=address.bucket)
         if isinstance(address, ObjectAddress):
             log.key = address.key
         headers = effective_headers(request)
@@ -279,18 +278,6 @@ class S3Front:
             extensions=scope.get("extensions") or (),
             common=(request_field, *self._constant_fields),
         )
-
-
-def visible_headers(headers: Mapping[str, str]) -> str:
-    """The headers as JSON for ``request.headers`` in policies, without any that may hold a credential."""
-    quote = encode_basestring_ascii
-    fields = [f"{quote(name)}: {quote(value)}" for name, value in headers.items() if _is_visible(name)]
-    return f"{{{', '.join(fields)}}}"
-
-
-@lru_cache(maxsize=256)
-def _is_visible(name: str) -> bool:
-    return _SECRET_WORD.search(name) is None
 
 
 def _refuse_anonymous_overrides(principal: Principal, fields: Fields) -> None:

@@ -14,6 +14,8 @@ from gateway.errors import StorageError
 from gateway.wire.request import RawRequest, percent_decode
 
 MAX_KEY_BYTES: Final = 1024
+# The first segment of the JSON API's paths: while it is served, no bucket of this name is (DESIGN §8).
+RESERVED_BUCKET: Final = "storage"
 
 _BUCKET: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{1,61})[a-z0-9]")
 _IPV4: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
@@ -36,7 +38,7 @@ def resolve(request: RawRequest, domain: str | None) -> Address:
 
     Raises StorageError: InvalidURI (bad escapes, invalid UTF-8, NUL), KeyTooLongError, InvalidBucketName.
     """
-    path = request.raw_path[1:]
+    path = request.raw_path[len(request.mount) + 1 :]
     bucket = _bucket_of_host(request.host, domain)
     if bucket is None:
         if not path:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from email.utils import formatdate
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Final
 from urllib.parse import quote
 
@@ -31,6 +32,8 @@ RESPONSE_OVERRIDES: Final[Mapping[str, bytes]] = {
 }
 
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+# Headers with one of these in their name may hold a credential; SQL never sees them.
+_SECRET_WORD: Final = re.compile("authorization|cookie|key|password|secret|signature|token")
 _UNSAFE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNQUOTABLE: Final = re.compile(r'[^\x20-\x7e]|["\\%/]')
 # Bidirectional controls make a name look like another one in a download dialogue.
@@ -104,3 +107,15 @@ def http_date(moment: datetime) -> str:
 def _day(ordinal: int) -> str:
     # The rest of the date changes with every object, the day rarely; and no locale has a say in it.
     return formatdate((ordinal - _EPOCH_ORDINAL) * 86_400, usegmt=True)[:16]
+
+
+def visible_headers(headers: Mapping[str, str]) -> str:
+    """The headers as JSON for ``request.headers`` in policies, without any that may hold a credential."""
+    quoted = encode_basestring_ascii
+    fields = [f"{quoted(name)}: {quoted(value)}" for name, value in headers.items() if _is_visible(name)]
+    return f"{{{', '.join(fields)}}}"
+
+
+@lru_cache(maxsize=256)
+def _is_visible(name: str) -> bool:
+    return _SECRET_WORD.search(name) is None

@@ -33,11 +33,26 @@ _CHARSETS: Final = frozenset({"ascii", "cp1252", "iso8859-1", "utf-8"})
 
 
 @dataclass(frozen=True, slots=True)
+class FormRules:
+    """Which part is the file, and how many bytes may stand before and behind it. S3's file is the part of that name;
+    with ``any_file`` it is the first part with a file name, or with an empty name."""
+
+    head_bytes: int = MAX_HEAD_BYTES
+    tail_bytes: int = MAX_TAIL_BYTES
+    any_file: bool = False
+
+
+S3_RULES: Final = FormRules()
+
+
+@dataclass(frozen=True, slots=True)
 class FormHead:
-    """What comes before the content of the file: the fields in their order, and what the client calls the file."""
+    """What comes before the content of the file: the fields in their order, what the client calls the file, and the
+    type it says the file has."""
 
     fields: tuple[tuple[str, str], ...]
     file_name: str
+    file_type: str | None = None
 
 
 def boundary_of(content_type: str) -> bytes:
@@ -56,9 +71,9 @@ class FormReader:
     the body raises. The whole body has been read and verified when the last piece of the file was given.
     """
 
-    def __init__(self, body: BodyStream, content_type: str) -> None:
+    def __init__(self, body: BodyStream, content_type: str, rules: FormRules = S3_RULES) -> None:
         self._source = _verified(body)
-        self._parts = _Parts()
+        self._parts = _Parts(rules)
         self._parser = MultipartParser(
             boundary_of(content_type),
             {
@@ -85,7 +100,7 @@ class FormReader:
                 ArgumentName=_FILE,
                 ArgumentValue="0",
             )
-        return FormHead(tuple(parts.fields), parts.file_name)
+        return FormHead(tuple(parts.fields), parts.file_name, parts.file_type)
 
     async def next_piece(self) -> bytes:
         """Some of the file; nothing at its end."""
@@ -115,9 +130,11 @@ class FormReader:
 class _Parts:
     """What the parser found so far. Its calls are synchronous, so everything they leave behind is bounded here."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: FormRules) -> None:
+        self._rules = rules
         self.fields: list[tuple[str, str]] = []
         self.file_name: str | None = None
+        self.file_type: str | None = None
         self.pieces: deque[bytes] = deque()
         self.ended = False
         self._headers: dict[bytes, bytes] = {}
@@ -156,9 +173,13 @@ class _Parts:
         if self.file_name is not None:
             return
         parameters = _disposition(self._headers.get(b"content-disposition", b""))
-        self._name = parameters["name"]
-        if self._name.lower() == _FILE:
+        self._name = parameters.get("name", "")
+        if not self._name and not self._rules.any_file:
+            raise _malformed("A part has no name.")
+        if self._name.lower() == _FILE or (self._rules.any_file and ("filename" in parameters or not self._name)):
             self.file_name = parameters.get("filename", "")
+            file_type = self._headers.get(b"content-type")
+            self.file_type = _decoded(file_type, "utf-8").strip() if file_type else None
             self._in_file = True
 
     def data(self, data: bytes, start: int, end: int) -> None:
@@ -182,11 +203,11 @@ class _Parts:
     def _count(self, size_bytes: int) -> None:
         if self.file_name is not None:
             self._tail_bytes += size_bytes
-            if self._tail_bytes > MAX_TAIL_BYTES:
+            if self._tail_bytes > self._rules.tail_bytes:
                 raise _malformed("Too much follows the file.")
             return
         self._head_bytes += size_bytes
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._head_bytes > self._rules.head_bytes:
             raise StorageError("MaxPostPreDataLengthExceeded")
 
     def _field_charset(self) -> str:
@@ -207,15 +228,13 @@ async def _verified(body: BodyStream) -> AsyncIterator[bytes]:
 
 
 def _disposition(value: bytes) -> dict[str, str]:
-    """The parameters of ``Content-Disposition: form-data``; ``name`` is always there."""
+    """The parameters of ``Content-Disposition: form-data``."""
     text = _decoded(value, "utf-8")
     if text.partition(";")[0].strip().lower() != "form-data":
         raise _malformed("A part has no Content-Disposition of form-data.")
     parameters: dict[str, str] = {}
     for name, quoted, plain in _PARAMETER.findall(text):
         parameters.setdefault(name.lower(), quoted.replace('\\"', '"') or plain)
-    if not parameters.get("name"):
-        raise _malformed("A part has no name.")
     return parameters
 
 

@@ -46,7 +46,8 @@ _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 class RawRequest:
     """One request head. ``host`` has no port and is lower-case; ``raw_path`` and ``raw_query`` are as sent.
 
-    ``content_length`` is None when absent; a request with neither length nor chunked coding has no body.
+    ``content_length`` is None when absent; a request with neither length nor chunked coding has no body. ``mount`` is
+    what ``raw_path`` begins with that only says which front is meant (ASGI's ``root_path``).
     """
 
     method: str
@@ -59,6 +60,7 @@ class RawRequest:
     request_id: str
     content_length: int | None
     is_chunked: bool
+    mount: bytes = b""
     _query: list[tuple[tuple[str, str], ...]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
@@ -94,6 +96,7 @@ class RawRequest:
             request_id,
             content_length,
             is_chunked,
+            scope.get("root_path", "").encode("ascii"),
         )
 
     @property

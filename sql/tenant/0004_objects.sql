@@ -68,15 +68,19 @@ BEGIN
 END
 $$;
 
+-- The object by which Supabase shows an empty folder has no content, so it is of no type.
 CREATE FUNCTION rowlock.require_limits(
-    p_size bigint, p_mime_type text, p_file_size_limit bigint, p_allowed_mime_types text[]) RETURNS void
+    p_size bigint, p_mime_type text, p_file_size_limit bigint, p_allowed_mime_types text[],
+    p_name text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
 $$
 BEGIN
     IF p_size > p_file_size_limit THEN
         RAISE SQLSTATE 'RL005';
     END IF;
-    IF cardinality(p_allowed_mime_types) > 0 AND NOT EXISTS (
+    IF cardinality(p_allowed_mime_types) > 0
+        AND NOT (p_size = 0 AND coalesce(p_name, '') LIKE '%.emptyFolderPlaceholder')
+        AND NOT EXISTS (
         SELECT FROM unnest(p_allowed_mime_types) AS allowed
         WHERE allowed IN ('*', '*/*')
             OR lower(split_part(p_mime_type, ';', 1)) = lower(allowed)
@@ -202,7 +206,7 @@ BEGIN
         END IF;
         IF facts.file_size_limit IS NOT NULL OR facts.allowed_mime_types IS NOT NULL THEN
             PERFORM rowlock.require_limits(
-                p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
+                p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types, p_name);
         END IF;
         IF facts.default_encryption IS NOT NULL OR p_attributes IS NOT NULL THEN
             PERFORM rowlock.require_encryption(facts.default_encryption, p_attributes);
@@ -274,10 +278,10 @@ $$;
 
 -- Would this write be let in? Asked before a large body is read, so that a denied upload costs neither side its bytes.
 -- The statement runs for real, as the caller, and is rolled back. A role free of policies skips it. Returns the bucket's
--- default encryption.
+-- default encryption and its size limit, which holds for bodies whose length is not known beforehand too.
 CREATE FUNCTION rowlock.probe_put_object(
     p_bucket text, p_name text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb, p_size bigint,
-    p_if_match text, p_if_none_match text) RETURNS jsonb
+    p_if_match text, p_if_none_match text, OUT default_encryption jsonb, OUT file_size_limit bigint)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
@@ -285,10 +289,13 @@ DECLARE
     touched uuid;
 BEGIN
     facts := rowlock.write_facts(p_bucket, p_name);
+    default_encryption := facts.default_encryption;
+    file_size_limit := facts.file_size_limit;
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
-    PERFORM rowlock.require_limits(p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
+    PERFORM rowlock.require_limits(
+        p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types, p_name);
     IF NOT pg_catalog.row_security_active('storage.objects') THEN
-        RETURN facts.default_encryption;
+        RETURN;
     END IF;
     BEGIN
         IF facts.object_id IS NOT NULL THEN
@@ -309,7 +316,6 @@ BEGIN
     EXCEPTION
         WHEN SQLSTATE 'RL000' THEN NULL;
     END;
-    RETURN facts.default_encryption;
 END
 $$;
 

@@ -1,0 +1,100 @@
+"""What the JSON API does with whole objects beside S3's operations: move, remove with an answer, look at rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from gateway.context import SERVICE_ROLE, Call, elevated
+from gateway.errors import StorageError
+from gateway.metadata import objects, storage_api
+from gateway.metadata.errors import DuplicateRow
+from gateway.metadata.records import DeleteOutcome, Doomed
+from gateway.metadata.storage_api import Moved, ObjectRow
+from gateway.operations import access, copying, deletion
+from gateway.operations.services import Services
+from gateway.operations.shapes import CopyObjectInput, DeleteObjectInput
+from gateway.wire.addressing import CopySource
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An object and the name it is to have."""
+
+    bucket: str
+    key: str
+    to_bucket: str
+    to_key: str
+
+
+async def move_object(services: Services, call: Call, asked: Move) -> UUID | None:
+    """Give an object another name, in another bucket if wanted; returns the id of its row.
+
+    One UPDATE as the caller; the bytes stay where they are. Where a bucket keeps versions it is a copy and then a
+    delete marker, as S3 would have it. Raises NoSuchBucket, NoSuchKey, KeyAlreadyExists, AccessDenied, and what the
+    other bucket does not take.
+    """
+    try:
+        outcome, row_id = await storage_api.move_object(
+            services.session, call.scope, asked.bucket, asked.key, asked.to_bucket, asked.to_key
+        )
+    except DuplicateRow:
+        raise StorageError("KeyAlreadyExists", Key=asked.to_key) from None
+    match outcome:
+        case Moved.MOVED:
+            return row_id
+        case Moved.ABSENT:
+            raise await access.missing_key(services, call, asked.bucket, asked.key)
+        case Moved.VERSIONS:
+            return await _copy_and_delete(services, call, asked)
+
+
+async def _copy_and_delete(services: Services, call: Call, asked: Move) -> UUID | None:
+    copy = CopyObjectInput(
+        bucket=asked.to_bucket,
+        key=asked.to_key,
+        copy_source=CopySource(asked.bucket, asked.key, None),
+        if_none_match="*",
+    )
+    try:
+        await copying.copy_object(services, call, copy)
+    except StorageError as error:
+        if error.code.name == "PreconditionFailed":
+            raise StorageError("KeyAlreadyExists", Key=asked.to_key) from None
+        raise
+    await deletion.delete_object(services, call, DeleteObjectInput(bucket=asked.bucket, key=asked.key))
+    return await storage_api.object_id(services.session, call.scope, asked.to_bucket, asked.to_key)
+
+
+async def find_row(services: Services, call: Call, bucket: str, key: str) -> ObjectRow:
+    """The row of an object as the caller sees it. Raises NoSuchBucket, NoSuchKey, AccessDenied."""
+    rows = await storage_api.find_rows(services.session, call.scope, bucket, [key])
+    if not rows:
+        raise await access.missing_key(services, call, bucket, key)
+    return rows[0]
+
+
+async def written_row(services: Services, call: Call, bucket: str, key: str) -> ObjectRow | None:
+    """The row the caller has just written, whether or not a policy shows it; None if it is gone already."""
+    rows = await storage_api.find_rows(services.session, elevated(call, SERVICE_ROLE).scope, bucket, [key])
+    return rows[0] if rows else None
+
+
+async def remove_objects(services: Services, call: Call, bucket: str, keys: Sequence[str]) -> list[ObjectRow]:
+    """Delete objects in one transaction; returns the rows that are gone. What is not there, or not the caller's to
+    see or delete, is left out without a word."""
+    rows = await storage_api.find_rows(services.session, call.scope, bucket, keys)
+    if not rows:
+        return []
+    doomed = [Doomed(row.name) for row in rows]
+    done = await objects.delete_objects(services.session, call.scope, bucket, doomed)
+    return [row for row, end in zip(rows, done, strict=True) if end.outcome is DeleteOutcome.DELETED]
+
+
+async def remove_object(services: Services, call: Call, bucket: str, key: str) -> None:
+    """Delete one object. Raises NoSuchBucket, NoSuchKey, AccessDenied."""
+    await find_row(services, call, bucket, key)
+    done = await objects.delete_object(services.session, call.scope, bucket, Doomed(key))
+    if done.outcome is DeleteOutcome.ABSENT:
+        raise StorageError("NoSuchKey", Key=key)
+    if done.outcome is not DeleteOutcome.DELETED:
+        raise StorageError("AccessDenied")
