@@ -27,7 +27,7 @@ class Rows:
         return self.rows
 
 
-INFO = ("AKIDEXAMPLE", "service_role", None, None, {}, None, NOW, None, None)
+INFO = ("AKIDEXAMPLE", "service_role", None, None, {}, None, NOW, None, None, "default", None, None, False)
 
 
 async def test_secret_is_sealed_before_it_is_sent():
