@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, assert_never
 
 import sigv4
-from gateway.auth.credentials import ROLES, Credential, CredentialStore
+from gateway.auth.credentials import ROLES, Credential, Credentials
 from gateway.context import ANONYMOUS_ROLE, AuthMethod, Principal, Tenant
 from gateway.errors import StorageError
 from sigv4 import AuthKind, HttpRequest, Payload, SignatureError, SignedRequest
@@ -47,7 +47,7 @@ class Identify:
     def __init__(
         self,
         tenant: Tenant,
-        credentials: CredentialStore,
+        credentials: Credentials,
         clock: Callable[[], datetime] = utc_now,
         roles: frozenset[str] = ROLES,
         *,
