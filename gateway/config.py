@@ -53,6 +53,17 @@ class Settings(BaseSettings):
         None, description="Master keys used before, base64, with commas between: they open what they sealed"
     )
 
+    # encryption of objects
+    kms_key_ids: str | None = Field(
+        None, description="Names of keys that aws:kms may write with, with commas between (default: any name)"
+    )
+    kms_default_key_id: str = Field(
+        "aws/s3", min_length=1, description="Name of the key of aws:kms where the client gives none"
+    )
+    customer_keys_over_http: bool = Field(
+        False, description="Take customer-provided keys (SSE-C) over plain http too; S3 asks for https"
+    )
+
     # many tenants
     multi_tenant: bool = Field(False, description="Serve the tenants of the control database, each its own database")
     control_database_url: SecretStr | None = Field(
@@ -80,7 +91,7 @@ class Settings(BaseSettings):
     tenant_idle_seconds: float = Field(60.0, gt=0, description="Time without a request after which a tenant is closed")
     tenant_pool_size: int = Field(4, ge=3, le=1000, description="Most connections a worker opens for one tenant")
     tenant_connections: int = Field(
-        400, ge=3, le=100_000, description="Most connections a worker opens for all tenants together"
+        800, ge=3, le=100_000, description="Most connections a worker opens for all tenants together"
     )
 
     # what is accepted
@@ -109,6 +120,9 @@ class Settings(BaseSettings):
     epoch_dead_seconds: float = Field(60.0, gt=0, description="Silence after which a worker counts as dead")
     quarantine_seconds: float = Field(
         14 * 86_400.0, ge=0, description="How long ownerless bytes are kept before they are destroyed"
+    )
+    lifecycle_day_seconds: float = Field(
+        86_400.0, gt=0, le=86_400, description="What lifecycle rules take for a day; less only to test them"
     )
 
     # what it says
