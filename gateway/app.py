@@ -4,13 +4,13 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
-from gateway.auth.credentials import CredentialStore
-from gateway.auth.identify import Identify
-from gateway.compose import host_name, open_encryption, open_session, open_stores
+from gateway.auth.credentials import Credentials, CredentialStore
+from gateway.auth.identify import Identify, Identity
+from gateway.compose import Place, control_database_url, host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
 from gateway.jobs.epoch import EpochKeeper
@@ -20,9 +20,11 @@ from gateway.s3.front import FrontLimits, S3Front
 from gateway.telemetry.events import RequestLog
 from gateway.telemetry.logging import log_facts
 from gateway.tenants.control import PostgresControlDatabase
+from gateway.tenants.limits import NO_LIMITS, Admission, TenantLimits
 from gateway.tenants.registry import DEFAULT_TENANT, PostgresRegistry
 from gateway.tenants.secrets import MasterKey
 from gateway.wire.drain import Application
+from gateway.wire.request import RawRequest
 
 _log = structlog.get_logger(__name__)
 _requests = logging.getLogger(__name__)
@@ -37,63 +39,139 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Rowlock:
-    """One worker's ASGI application, server-neutral. What it opens at lifespan start-up it closes at shutdown."""
+class TenantApplication:
+    """One tenant, open in this process: its database, its stores of bytes and its front. An ASGI application for
+    requests. Making one opens its directories and blocks for it; raises OSError."""
 
-    def __init__(self, settings: Settings, gateway_url: str) -> None:
-        self._settings = settings
-        self._gateway_url = gateway_url
-        self._session = open_session(settings, gateway_url)
+    def __init__(
+        self,
+        settings: Settings,
+        tenant: Tenant,
+        place: Place,
+        credentials: Credentials,
+        master_key: MasterKey,
+        *,
+        limits: TenantLimits = NO_LIMITS,
+    ) -> None:
+        self._session = open_session(settings, place)
         self._epochs = EpochKeeper(self._session, host_name(settings), settings.epoch_heartbeat_seconds)
-        self._blobs = open_stores(settings, self._epochs.epoch)
-        self._control = PostgresControlDatabase(gateway_url, timeout_seconds=settings.database_pool_timeout_seconds)
-        tenant = Tenant(SINGLE_TENANT, settings.region)
-        master_key = MasterKey.load(settings, settings.data_dir)
-        registry = PostgresRegistry(self._control, master_key, SINGLE_TENANT)
-        self._encryption = open_encryption(settings, master_key, tenant.id)
+        self._blobs = open_stores(settings, place, self._epochs.epoch)
+        self._encryption = open_encryption(settings, master_key, tenant.id, threads=place.encryption_threads)
         services = Services(
             session=self._session,
             blobs=self._blobs,
-            limits=Limits(settings.max_object_bytes, settings.max_put_bytes, settings.inline_max_bytes),
+            limits=request_limits(settings, limits),
             encryption=self._encryption,
         )
-        identify = Identify(tenant, CredentialStore(registry), allow_sigv2_post=settings.allow_sigv2_post)
-        front = S3Front(
+        identify = Identify(tenant, credentials, allow_sigv2_post=settings.allow_sigv2_post)
+        self._front = S3Front(
             OPERATIONS,
             services,
-            identify,
+            self._admitted(identify, limits),
             identify.form,
             tenant=tenant,
             domain=settings.domain,
             limits=FrontLimits.of(settings),
         )
-        self._logged = logged(front)
+        self.running = 0
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        else:
-            await self._logged(scope, receive, send)
+    @property
+    def front(self) -> Application:
+        """What answers requests."""
+        return self._front
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await self._session.open()
-            await self._control.__aenter__()
-            await self._epochs.start()
-        except Exception as error:
-            _log.error("start_failed", error=str(error))
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
+    async def start(self) -> None:
+        """Connect and begin an epoch. Raises StorageError when the database cannot be reached."""
+        await self._session.open()
+        await self._epochs.start()
+
+    async def close(self) -> None:
+        """End in order; no request may be running any more."""
         await self._epochs.stop()
         for store in self._blobs.stores.values():
             await store.close()
         await self._encryption.close()
-        await self._control.__aexit__(None, None, None)
         await self._session.close()
-        await send({"type": "lifespan.shutdown.complete"})
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        self.running += 1
+        try:
+            await self._front(scope, receive, send)
+        finally:
+            self.running -= 1
+
+    def _admitted(self, identify: Identify, limits: TenantLimits) -> Callable[[RawRequest], Awaitable[Identity]]:
+        """Identify, behind the tenant's own limits of rate and concurrency where it has any."""
+        if limits.requests_per_second is None and limits.concurrent_requests is None:
+            return identify
+        admission = Admission(limits)
+
+        async def admitted(request: RawRequest) -> Identity:
+            admission.admit(self.running)
+            return await identify(request)
+
+        return admitted
+
+
+def request_limits(settings: Settings, limits: TenantLimits) -> Limits:
+    """What one request may ask for: the server's limits, and a tenant's own where they are lower."""
+    most = settings.max_object_bytes
+    if limits.max_object_bytes is not None:
+        most = min(most, limits.max_object_bytes)
+    return Limits(most, min(most, settings.max_put_bytes), min(most, settings.inline_max_bytes))
+
+
+class Rowlock:
+    """One worker's ASGI application with one tenant, server-neutral. What it opens at lifespan start-up it closes at
+    shutdown."""
+
+    def __init__(self, settings: Settings, gateway_url: str) -> None:
+        tenant = Tenant(SINGLE_TENANT, settings.region)
+        master_key = MasterKey.load(settings, settings.data_dir)
+        control_url = control_database_url(settings, gateway_url)
+        self._control = PostgresControlDatabase(control_url, timeout_seconds=settings.database_pool_timeout_seconds)
+        registry = PostgresRegistry(self._control, master_key, SINGLE_TENANT)
+        place = Place.of_single_tenant(settings, gateway_url)
+        self._tenant = TenantApplication(settings, tenant, place, CredentialStore(registry), master_key)
+        self._logged = logged(self._tenant.front)
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(self, receive, send)
+        else:
+            await self._logged(scope, receive, send)
+
+    async def start(self) -> None:
+        """Open everything. Raises StorageError."""
+        await self._control.__aenter__()
+        await self._tenant.start()
+
+    async def close(self) -> None:
+        """Close everything, in order."""
+        await self._tenant.close()
+        await self._control.__aexit__(None, None, None)
+
+
+class Opened(Protocol):
+    """What a lifespan opens and closes."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+async def lifespan(opened: Opened, receive: Receive, send: Send) -> None:
+    """The ASGI lifespan of a worker."""
+    await receive()
+    try:
+        await opened.start()
+    except Exception as error:
+        _log.error("start_failed", error=str(error))
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        return
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await opened.close()
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 def request_ids() -> Iterator[str]:

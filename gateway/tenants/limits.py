@@ -51,6 +51,9 @@ class TenantLimits:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
+NO_LIMITS: Final = TenantLimits()
+
+
 class Admission:
     """Lets the requests of one tenant in, at a rate and so many at a time. Belongs to one event loop.
 
