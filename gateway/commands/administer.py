@@ -30,7 +30,7 @@ def administer(work: Callable[[Administration], Awaitable[Result]]) -> Result:
 
     async def connected(url: str) -> Result:
         async with Administration.open(settings, url) as administration:
-            with acting(Actor(f"command line, {_user()}")):
+            with acting(command_line()):
                 return await work(administration)
 
     settings = load_settings()
@@ -73,8 +73,9 @@ def read_secret(given: str | None, name: str) -> str | None:
     return line
 
 
-def _user() -> str:
+def command_line() -> Actor:
+    """Who typed the command, for the audit."""
     try:
-        return getpass.getuser()
+        return Actor(f"command line, {getpass.getuser()}")
     except (KeyError, OSError):
-        return "unknown"
+        return Actor("command line")

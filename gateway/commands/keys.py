@@ -11,11 +11,13 @@ from typing import Annotated, Any, TypeVar
 from cyclopts import App, Parameter
 
 from gateway.auth.credentials import ROLES
+from gateway.commands.administer import command_line
 from gateway.commands.config import load_settings
 from gateway.commands.database import connect_control
 from gateway.config import Settings
 from gateway.context import SERVICE_ROLE
 from gateway.errors import StorageError
+from gateway.tenants.control import acting
 from gateway.tenants.generate import new_access_key_id, new_secret
 from gateway.tenants.registry import (
     DEFAULT_TENANT,
@@ -61,7 +63,8 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
             async with connect(settings) as database:
                 # Read once connected: an embedded database makes the data directory first.
                 master_key = await asyncio.to_thread(MasterKey.load, settings, settings.data_dir)
-                return await work(PostgresRegistry(database, master_key, tenant))
+                with acting(command_line()):
+                    return await work(PostgresRegistry(database, master_key, tenant))
 
         try:
             return asyncio.run(connected())
