@@ -8,8 +8,10 @@ from typing import Final
 
 import psycopg
 
+from gateway import accounts
 from gateway.auth.credentials import ROLES
 from gateway.config import Settings
+from gateway.context import ACCOUNT_ROLE
 from gateway.errors import StorageError
 from gateway.jobs.preparation import Preparer, fingerprint
 from gateway.metadata import quota
@@ -20,10 +22,11 @@ from gateway.tenants.directory import StoredTenant, TenantDirectory
 from gateway.tenants.errors import RegistryError, UnknownError
 from gateway.tenants.jwks import JwkStore
 from gateway.tenants.migrations import MigrationState, MigrationStates
-from gateway.tenants.registry import DEFAULT_TENANT, AccessKeyInfo, NewAccessKey, PostgresRegistry
+from gateway.tenants.registry import DEFAULT_TENANT, AccessKeyInfo, NewAccessKey, PostgresRegistry, check_key
 from gateway.tenants.secrets import MasterKey
 
 _HEALTH_SECONDS: Final = 5.0
+_PREPARE_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ class Administration:
     for what there is not.
     """
 
-    def __init__(self, control: PostgresControlDatabase, master_key: MasterKey) -> None:
+    def __init__(self, settings: Settings, control: PostgresControlDatabase, master_key: MasterKey) -> None:
+        self._settings: Final = settings
         self.control: Final = control
         self.master_key: Final = master_key
         self.directory: Final = TenantDirectory(control, master_key)
@@ -58,7 +62,8 @@ class Administration:
         """Over a control database of this URL. Raises SecretError."""
         timeout = settings.database_pool_timeout_seconds
         async with PostgresControlDatabase(control_url, timeout_seconds=timeout) as control:
-            administration = cls(control, await asyncio.to_thread(MasterKey.load, settings, settings.data_dir))
+            master_key = await asyncio.to_thread(MasterKey.load, settings, settings.data_dir)
+            administration = cls(settings, control, master_key)
             try:
                 yield administration
             finally:
@@ -78,10 +83,21 @@ class Administration:
             await self.directory.read(tenant_id)
 
     async def create_key(self, tenant_id: str, key: NewAccessKey) -> AccessKeyInfo:
-        """Store a key of a tenant."""
+        """Store a key of a tenant. One with a subject needs the tenant's database, where its account is registered."""
         if key.role not in ROLES:
             raise RegistryError(f"the role must be one of {', '.join(sorted(ROLES))}")
-        await self.require_tenant(tenant_id)
+        if key.role == ACCOUNT_ROLE and not key.subject:
+            raise RegistryError("an account needs a subject")
+        check_key(key)
+        if tenant_id != DEFAULT_TENANT:
+            tenant = await self.directory.read(tenant_id)
+            if key.subject:
+                await self._preparer.ensure(tenant, wait_seconds=_PREPARE_SECONDS)
+                timeout = self._settings.database_pool_timeout_seconds
+                async with PostgresControlDatabase(tenant.database_url, timeout_seconds=timeout) as database:
+                    await accounts.register(database, tenant_id, key)
+        elif key.subject and self._settings.control_database_url is None:
+            await accounts.register(self.control, tenant_id, key)
         return await self.registry(tenant_id).create_key(key)
 
     async def health(self, tenant_id: str) -> TenantHealth:

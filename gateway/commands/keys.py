@@ -1,23 +1,27 @@
 """``rowlock keys``: create, list, rotate and revoke access keys."""
 
 import asyncio
+import contextlib
 import json
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
 
+from gateway import accounts
 from gateway.auth.credentials import ROLES
 from gateway.commands.administer import command_line
 from gateway.commands.config import load_settings
-from gateway.commands.database import connect_control
+from gateway.commands.database import connect_control, connect_urls
 from gateway.config import Settings
-from gateway.context import SERVICE_ROLE
+from gateway.context import ACCOUNT_ROLE, SERVICE_ROLE
 from gateway.errors import StorageError
-from gateway.tenants.control import acting
+from gateway.operations.owners import canonical_id
+from gateway.tenants.control import PostgresControlDatabase, acting
+from gateway.tenants.directory import TenantDirectory
 from gateway.tenants.generate import new_access_key_id, new_secret
 from gateway.tenants.registry import (
     DEFAULT_TENANT,
@@ -40,7 +44,26 @@ async def create(registry: Registry, key: NewAccessKey) -> AccessKeyInfo:
     """Store a key. Raises RegistryError, also for a role that no key may have."""
     if key.role not in ROLES:
         raise RegistryError(f"the role must be one of {', '.join(sorted(ROLES))}")
+    if key.role == ACCOUNT_ROLE and not key.subject:
+        raise RegistryError("an account needs a subject")
     return await registry.create_key(key)
+
+
+@asynccontextmanager
+async def tenant_database(
+    settings: Settings, control: ControlDatabase, master_key: MasterKey, tenant: str
+) -> AsyncIterator[ControlDatabase]:
+    """The database of a tenant, for the gateway's login: that of single-tenant mode keeps the keys too, as a rule."""
+    if tenant == DEFAULT_TENANT and settings.control_database_url is None:
+        yield control
+        return
+    with contextlib.ExitStack() as stack:
+        if tenant == DEFAULT_TENANT:
+            url = stack.enter_context(connect_urls(settings)).gateway_url
+        else:
+            url = (await TenantDirectory(control, master_key).read(tenant)).database_url
+        async with PostgresControlDatabase(url, timeout_seconds=settings.database_pool_timeout_seconds) as database:
+            yield database
 
 
 async def every_key(registry: Registry) -> list[AccessKeyInfo]:
@@ -57,14 +80,18 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
     """The command group, over whatever connects to the control database. ``connect`` may raise StorageError."""
     app = App(name="keys", help="Create, list, rotate and revoke access keys.")
 
-    def run(tenant: str, work: Callable[[Registry], Awaitable[Result]]) -> Result:
+    def run(tenant: str, work: Callable[[Registry], Awaitable[Result]], register: NewAccessKey | None = None) -> Result:
         async def connected() -> Result:
             settings = read_settings()
             async with connect(settings) as database:
                 # Read once connected: an embedded database makes the data directory first.
                 master_key = await asyncio.to_thread(MasterKey.load, settings, settings.data_dir)
                 with acting(command_line()):
-                    return await work(PostgresRegistry(database, master_key, tenant))
+                    result = await work(PostgresRegistry(database, master_key, tenant))
+                    if register is not None and register.subject:
+                        async with tenant_database(settings, database, master_key, tenant) as target:
+                            await accounts.register(target, tenant, register)
+                    return result
 
         try:
             return asyncio.run(connected())
@@ -77,7 +104,8 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
         *,
         access_key_id: str | None = None,
         secret_access_key: str | None = None,
-        role: str = SERVICE_ROLE,
+        role: str | None = None,
+        account: Annotated[bool, Parameter(negative="")] = False,
         subject: str | None = None,
         display_name: str | None = None,
         claims: str = "{}",
@@ -98,13 +126,16 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
         secret_access_key
             At least 8 characters (default: generated, 40 characters).
         role
-            Postgres role its requests run as: service_role, authenticated or anon.
+            Postgres role its requests run as: service_role (default), s3_account, authenticated or anon.
+        account
+            Make an S3 account (role s3_account): it owns the buckets it creates, and sees only those and what ACLs and
+            bucket policies grant it. Needs a subject; several keys may share one.
         subject
-            Owner of what the key creates; a key with a subject is an account of its own.
+            Owner of what the key creates.
         display_name
             Shown as the owner's name.
         claims
-            JSON object that policies read as the caller's JWT.
+            JSON object that policies read as the caller's JWT. The claim "email" is the address grants may name.
         description
             What the key is for.
         expires_at
@@ -127,10 +158,13 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
         if not isinstance(parsed, dict):
             print("rowlock keys: --claims must be a JSON object", file=sys.stderr)
             raise SystemExit(1)
+        if account and role not in (None, ACCOUNT_ROLE):
+            print("rowlock keys: --account contradicts --role", file=sys.stderr)
+            raise SystemExit(1)
         key = NewAccessKey(
             access_key_id=new_access_key_id() if access_key_id is None else access_key_id,
             secret=new_secret() if secret_access_key is None else secret_access_key,
-            role=role,
+            role=role or (ACCOUNT_ROLE if account else SERVICE_ROLE),
             subject=subject,
             display_name=display_name,
             claims=parsed,
@@ -140,13 +174,14 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
             prefix=prefix,
             read_only=read_only,
         )
-        run(tenant, lambda registry: create(registry, key))
+        run(tenant, lambda registry: create(registry, key), key)
         shown = {
             "access_key_id": key.access_key_id,
             "secret_access_key": key.secret,
             "role": key.role,
             "subject": key.subject,
             "display_name": key.display_name,
+            "canonical_id": canonical_id(tenant, key.subject or ""),
             "claims": parsed,
         }
         _print(shown, as_json=as_json)

@@ -31,3 +31,8 @@ SELECT rowlock.delete_bucket(%(bucket)s::text);
 -- name: bucket_visibility
 -- lane: quick
 SELECT rowlock.bucket_visibility(%(bucket)s::text);
+
+-- name: create_bucket_with
+SELECT rowlock.create_bucket(
+    %(bucket)s::text, %(owner_id)s::text, %(public)s::boolean, %(acl)s::jsonb, %(ownership)s::text,
+    %(object_lock)s::boolean);

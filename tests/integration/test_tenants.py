@@ -256,7 +256,11 @@ async def test_refused_change_is_not_audited(directory, control):
 async def test_gateway_cannot_rewrite_the_audit(directory, database):
     await directory.create(tenant())
     with psycopg.connect(database.gateway_url, autocommit=True) as connection:
-        for statement in ("update control.audit set actor = 'x'", "delete from control.audit", "truncate control.audit"):
+        for statement in (
+            "update control.audit set actor = 'x'",
+            "delete from control.audit",
+            "truncate control.audit",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
 
