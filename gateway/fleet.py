@@ -7,7 +7,7 @@ whose settings have changed is replaced by a new one, and ends when its last req
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -70,6 +70,8 @@ class Fleet:
         self._monotonic: Final = monotonic
         self._entries: Final[OrderedDict[str, _Entry]] = OrderedDict()
         self._opening: Final[dict[str, asyncio.Task[_Entry]]] = {}
+        # who waits for a tenant that is being opened: it must not be closed again before they get it
+        self._awaited: Final[Counter[str]] = Counter()
         self._closing: Final[set[asyncio.Task[None]]] = set()
         self._room: Final = asyncio.Event()
         self._occupied = 0
@@ -145,7 +147,13 @@ class Fleet:
             self._opening[tenant_id] = task
             task.add_done_callback(lambda done: self._opened(tenant_id, done))
         # Shielded: others wait for it too, and what was begun is of use to the next request.
-        return await asyncio.shield(task)
+        self._awaited[tenant_id] += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._awaited[tenant_id] -= 1
+            if not self._awaited[tenant_id]:
+                del self._awaited[tenant_id]
 
     def _opened(self, tenant_id: str, task: asyncio.Task[_Entry]) -> None:
         del self._opening[tenant_id]
@@ -184,7 +192,7 @@ class Fleet:
         if self._freeing >= len(self._opening):
             return
         for tenant_id, entry in self._entries.items():
-            if not entry.running:
+            if not entry.running and tenant_id not in self._awaited:
                 self._retire(tenant_id)
                 return
 

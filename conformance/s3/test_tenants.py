@@ -1,4 +1,4 @@
-"""Many tenants behind one endpoint: each sees its own, no other's key, row or byte, and nothing tells that there is more.
+"""Many tenants behind one endpoint: each sees its own, no other's key, row or byte, and nothing tells of another.
 
 Starts a server of its own; each tenant has a database on its Postgres.
 """
@@ -226,8 +226,9 @@ def test_answer_about_another_tenants_bucket_is_the_same_to_the_byte(a: Client, 
         identifier = answer.headers["x-amz-request-id"].encode()
         answers.append((headers, answer.body.replace(bucket.encode(), b"").replace(identifier, b"")))
     # the host id is the same in one worker only
-    assert [head.keys() for head, _ in answers][0] == answers[1][0].keys()
-    assert [body.split(b"<HostId>")[0] for _, body in answers][0] == answers[1][1].split(b"<HostId>")[0]
+    (there, there_body), (nowhere, nowhere_body) = answers
+    assert there.keys() == nowhere.keys()
+    assert there_body.split(b"<HostId>")[0] == nowhere_body.split(b"<HostId>")[0]
 
 
 def test_upload_of_another_tenant_does_not_exist(a: Client, b: Client, canary: str) -> None:
