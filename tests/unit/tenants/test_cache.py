@@ -100,7 +100,7 @@ async def test_that_there_is_none_is_remembered_shortly_and_drops_no_good_one(ca
 async def test_dropped_name_is_asked_for_again_even_while_it_is_asked_for(cache, source):
     source.gate = asyncio.Event()
     first = asyncio.create_task(cache.get("a"))
-    while not source.asked:
+    while not source.asked:  # noqa: ASYNC110 - no event tells
         await asyncio.sleep(0)
     source.values["a"] = "changed"
     cache.drop("a")
