@@ -68,6 +68,11 @@ class Credential:
     prefix: str | None = None
     read_only: bool = False
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the key may do less than its role."""
+        return self.buckets is not None or self.prefix is not None or self.read_only
+
     @classmethod
     def of(cls, key: StoredKey) -> "Credential":
         return cls(

@@ -131,7 +131,8 @@ class Identify:
         return credential
 
     def _principal(self, credential: Credential, method: AuthMethod) -> Principal:
-        if credential.role not in self._roles:
+        # A key that is narrowed must not be let in as if it were not: who enforces that hands it on here.
+        if credential.role not in self._roles or credential.is_narrowed:
             raise StorageError("AccessDenied")
         return Principal(
             self._tenant.id,
