@@ -4,35 +4,26 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
-from gateway.auth.credentials import CredentialStore
+from gateway.auth.credentials import Credentials, CredentialStore
 from gateway.auth.identify import Identify
-from gateway.auth.signed_url import SigningKeys, UrlSigner
-from gateway.auth.temporary import TemporaryKeys
-from gateway.auth.token_settings import anon_key, open_verifier, token_keys
-from gateway.compose import host_name, open_encryption, open_session, open_stores
+from gateway.auth.token_settings import UserTokens
+from gateway.compose import Place, control_database_url, host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
-from gateway.dispatch import Dispatch
+from gateway.doors import Doors, open_doors, temporary_keys, url_signer
+from gateway.errors import StorageError
 from gateway.jobs.epoch import EpochKeeper
 from gateway.operations.services import Limits, Services
-from gateway.operations.table import OPERATIONS
-from gateway.rest.api import Api
-from gateway.rest.api import Limits as RestLimits
-from gateway.rest.front import RestFront
-from gateway.s3.front import FrontLimits, S3Front
-from gateway.sts.actions import Actions
-from gateway.sts.front import StsFront
 from gateway.telemetry.events import RequestLog
 from gateway.telemetry.logging import log_facts
 from gateway.tenants.control import PostgresControlDatabase
+from gateway.tenants.limits import NO_LIMITS, Admission, TenantLimits
 from gateway.tenants.registry import DEFAULT_TENANT, PostgresRegistry
 from gateway.tenants.secrets import MasterKey
-from gateway.wire.addressing import RESERVED_BUCKET
-from gateway.wire.body import BodyLimits
 from gateway.wire.drain import Application
 
 _log = structlog.get_logger(__name__)
@@ -48,113 +39,143 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Rowlock:
-    """One worker's ASGI application, server-neutral. What it opens at lifespan start-up it closes at shutdown."""
+class TenantApplication:
+    """One tenant, open in this process: its database, its stores of bytes and its front. An ASGI application for
+    requests. Making one opens its directories and blocks for it; raises OSError."""
 
-    def __init__(self, settings: Settings, gateway_url: str) -> None:
-        self._settings = settings
-        self._gateway_url = gateway_url
-        self._session = open_session(settings, gateway_url)
+    def __init__(
+        self,
+        settings: Settings,
+        tenant: Tenant,
+        place: Place,
+        credentials: Credentials,
+        master_key: MasterKey,
+        tokens: UserTokens,
+        *,
+        limits: TenantLimits = NO_LIMITS,
+    ) -> None:
+        self._session = open_session(settings, place)
         self._epochs = EpochKeeper(self._session, host_name(settings), settings.epoch_heartbeat_seconds)
-        self._blobs = open_stores(settings, self._epochs.epoch)
-        self._control = PostgresControlDatabase(gateway_url, timeout_seconds=settings.database_pool_timeout_seconds)
-        tenant = Tenant(SINGLE_TENANT, settings.region)
-        master_key = MasterKey.load(settings, settings.data_dir)
-        registry = PostgresRegistry(self._control, master_key, SINGLE_TENANT)
-        self._encryption = open_encryption(settings, master_key, tenant.id)
+        self._blobs = open_stores(settings, place, self._epochs.epoch)
+        self._encryption = open_encryption(settings, master_key, tenant.id, threads=place.encryption_threads)
         services = Services(
             session=self._session,
             blobs=self._blobs,
-            limits=Limits(
-                settings.max_object_bytes,
-                min(settings.max_put_bytes, settings.max_object_bytes),
-                settings.inline_max_bytes,
-            ),
+            limits=request_limits(settings, limits),
             encryption=self._encryption,
         )
-        tokens = open_verifier(settings)
-        temporary_keys = TemporaryKeys([key.key for key in (master_key, *master_key.earlier)])
         identify = Identify(
             tenant,
-            CredentialStore(registry),
-            tokens=tokens,
-            anon_key=anon_key(settings),
-            temporary_keys=temporary_keys,
+            credentials,
+            tokens=tokens.verifier,
+            anon_key=tokens.anon_key,
+            temporary_keys=temporary_keys(master_key),
             allow_sigv2_post=settings.allow_sigv2_post,
         )
-        limits = FrontLimits.of(settings)
-        front = S3Front(
-            OPERATIONS,
+        self._front = open_doors(
+            settings,
+            tenant,
             services,
             identify,
-            identify.form,
-            tenant=tenant,
-            domain=settings.domain,
-            limits=limits,
-            reserved=frozenset({RESERVED_BUCKET}) if settings.rest else frozenset(),
+            tokens,
+            temporary_keys(master_key),
+            url_signer(settings, master_key, tenant.id, tokens),
         )
-        sts = StsFront(
-            identify,
-            Actions(tenant, tokens, temporary_keys),
-            front,
-            domain=settings.domain,
-            body_limits=limits.body,
-            send_idle_seconds=limits.send_idle_seconds,
-        )
-        if not settings.rest:
-            self._logged = logged(sts)
-            return
-        rest = RestFront(
-            Api(services, _url_signer(settings, master_key, tenant), _rest_limits(settings)),
-            identify.bearer,
-            tenant=tenant,
-            send_idle_seconds=settings.send_idle_seconds,
-            origins=frozenset(origin.strip() for origin in settings.rest_cors_origins.split(",")),
-        )
-        self._logged = logged(Dispatch(sts, rest, rest_port=settings.rest_port, domain=settings.domain))
+        self._admission = Admission(limits) if limits.admits_less else None
+        self.running = 0
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        else:
-            await self._logged(scope, receive, send)
+    @property
+    def front(self) -> Doors:
+        """What answers requests."""
+        return self._front
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await self._session.open()
-            await self._control.__aenter__()
-            await self._epochs.start()
-        except Exception as error:
-            _log.error("start_failed", error=str(error))
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
+    async def start(self) -> None:
+        """Connect and begin an epoch. Raises StorageError when the database cannot be reached."""
+        await self._session.open()
+        await self._epochs.start()
+
+    async def close(self) -> None:
+        """End in order; no request may be running any more."""
         await self._epochs.stop()
         for store in self._blobs.stores.values():
             await store.close()
         await self._encryption.close()
-        await self._control.__aexit__(None, None, None)
         await self._session.close()
-        await send({"type": "lifespan.shutdown.complete"})
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        self.running += 1
+        try:
+            if self._admission is not None:
+                try:
+                    self._admission.admit(self.running)
+                except StorageError as error:
+                    await self._front.refuse(error, scope, send)
+                    return
+            await self._front(scope, receive, send)
+        finally:
+            self.running -= 1
 
 
-def _url_signer(settings: Settings, master_key: MasterKey, tenant: Tenant) -> UrlSigner:
-    keys = SigningKeys.derive(
-        master_key.key, tenant.id, oldest=settings.url_key_oldest_generation, newest=settings.url_key_generation
-    )
-    return UrlSigner(keys, token_keys(settings).secrets)
+def request_limits(settings: Settings, limits: TenantLimits) -> Limits:
+    """What one request may ask for: the server's limits, and a tenant's own where they are lower."""
+    most = settings.max_object_bytes
+    if limits.max_object_bytes is not None:
+        most = min(most, limits.max_object_bytes)
+    return Limits(most, min(most, settings.max_put_bytes), min(most, settings.inline_max_bytes))
 
 
-def _rest_limits(settings: Settings) -> RestLimits:
-    return RestLimits(
-        max_upload_bytes=min(settings.max_put_bytes, settings.max_object_bytes),
-        body=BodyLimits(settings.body_idle_seconds, settings.body_min_bytes_per_second),
-        upload_url_seconds=settings.upload_url_seconds,
-        empty_bucket_max_objects=settings.empty_bucket_max_objects,
-        strict_keys=settings.rest_strict_keys,
-    )
+class Rowlock:
+    """One worker's ASGI application with one tenant, server-neutral. What it opens at lifespan start-up it closes at
+    shutdown."""
+
+    def __init__(self, settings: Settings, gateway_url: str) -> None:
+        tenant = Tenant(SINGLE_TENANT, settings.region)
+        master_key = MasterKey.load(settings, settings.data_dir)
+        control_url = control_database_url(settings, gateway_url)
+        self._control = PostgresControlDatabase(control_url, timeout_seconds=settings.database_pool_timeout_seconds)
+        registry = PostgresRegistry(self._control, master_key, SINGLE_TENANT)
+        place = Place.of_single_tenant(settings, gateway_url)
+        tokens = UserTokens.of_settings(settings)
+        self._tenant = TenantApplication(settings, tenant, place, CredentialStore(registry), master_key, tokens)
+        self._logged = logged(self._tenant.front)
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan(self, receive, send)
+        else:
+            await self._logged(scope, receive, send)
+
+    async def start(self) -> None:
+        """Open everything. Raises StorageError."""
+        await self._control.__aenter__()
+        await self._tenant.start()
+
+    async def close(self) -> None:
+        """Close everything, in order."""
+        await self._tenant.close()
+        await self._control.__aexit__(None, None, None)
+
+
+class Opened(Protocol):
+    """What a lifespan opens and closes."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+async def lifespan(opened: Opened, receive: Receive, send: Send) -> None:
+    """The ASGI lifespan of a worker."""
+    await receive()
+    try:
+        await opened.start()
+    except Exception as error:
+        _log.error("start_failed", error=str(error))
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+        return
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await opened.close()
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 def request_ids() -> Iterator[str]:

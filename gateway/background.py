@@ -1,46 +1,115 @@
-"""The background worker: one process beside the workers that sweeps and expires at intervals until SIGTERM."""
+"""The background worker: one process beside the workers that sweeps and expires at intervals until SIGTERM.
+
+With many tenants it does so for each of them, and brings their databases up to date. It serves the admin API too, so
+that no worker's requests and no worker's end have to do with it.
+"""
 
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from typing import Protocol
 
 import structlog
 
-from gateway.compose import engine_room, host_name
+from gateway.compose import Place, engine_room, host_name
 from gateway.config import Settings
 from gateway.errors import StorageError
 from gateway.jobs import lifecycle
 from gateway.jobs.lifecycle import LifecycleEngine
+from gateway.jobs.preparation import Preparer, fingerprint
+from gateway.jobs.rounds import work_round
 from gateway.jobs.sweeper import Sweeper, SweepPolicy
 from gateway.metadata.lifecycle_rules import Calendar
+from gateway.tenants.control import Actor, PostgresControlDatabase, acting
+from gateway.tenants.directory import StoredTenant, TenantDirectory
+from gateway.tenants.migrations import MigrationStates
+from gateway.tenants.secrets import MasterKey
 
 _log = structlog.get_logger(__name__)
 
 
-def run_background(settings: Settings, gateway_url: str) -> None:
-    """Sweep until SIGTERM. Runs in a process of its own, in its main thread."""
-    asyncio.run(_run(settings, gateway_url))
+class Server(Protocol):
+    """What serves the admin API in this process."""
+
+    async def serve(self) -> None: ...
+    def stop(self) -> None: ...
 
 
-async def _run(settings: Settings, gateway_url: str) -> None:
+def run_background(settings: Settings, gateway_url: str, admin: Callable[[], Server] | None = None) -> None:
+    """Work until SIGTERM. Runs in a process of its own, in its main thread. ``admin`` makes what serves beside it."""
+    asyncio.run(_run(settings, gateway_url, admin))
+
+
+async def _run(settings: Settings, gateway_url: str, admin: Callable[[], Server] | None) -> None:
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    policy = SweepPolicy(
-        garbage_grace_seconds=settings.garbage_grace_seconds,
-        epoch_dead_seconds=settings.epoch_dead_seconds,
-        quarantine_seconds=settings.quarantine_seconds,
-    )
+    server = None if admin is None else admin()
+
+    def stop() -> None:
+        stopping.set()
+        if server is not None:
+            server.stop()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    async with asyncio.TaskGroup() as group:
+        if server is not None:
+            group.create_task(server.serve())
+        if settings.multi_tenant:
+            group.create_task(_many_tenants(settings, gateway_url, stopping))
+        else:
+            group.create_task(_one_tenant(settings, gateway_url, stopping))
+
+
+async def _one_tenant(settings: Settings, gateway_url: str, stopping: asyncio.Event) -> None:
     sweep_seconds, day_seconds = settings.sweep_interval_seconds, settings.lifecycle_day_seconds
     expire_seconds = lifecycle.interval_seconds(day_seconds, sweep_seconds)
-    async with engine_room(settings, gateway_url) as (session, stores):
-        sweeper = Sweeper(session, stores, policy)
+    async with engine_room(settings, Place.of_single_tenant(settings, gateway_url)) as (session, stores):
+        sweeper = Sweeper(session, stores, sweep_policy(settings))
         engine = LifecycleEngine(session, Calendar(day_seconds))
         host = host_name(settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(_repeat("sweep_failed", host, sweeper.sweep, sweep_seconds, stopping))
             group.create_task(_repeat("lifecycle_failed", host, lambda: engine.run(stopping), expire_seconds, stopping))
+
+
+async def _many_tenants(settings: Settings, control_url: str, stopping: asyncio.Event) -> None:
+    sweep_seconds, day_seconds = settings.sweep_interval_seconds, settings.lifecycle_day_seconds
+    seconds = lifecycle.interval_seconds(day_seconds, sweep_seconds)
+    timeout = settings.database_pool_timeout_seconds
+    async with AsyncExitStack() as stack:
+        control = await stack.enter_async_context(PostgresControlDatabase(control_url, timeout_seconds=timeout))
+        states = MigrationStates(control)
+        directory = TenantDirectory(control, await asyncio.to_thread(MasterKey.load, settings, settings.data_dir))
+        preparer = Preparer(states)
+        stack.push_async_callback(preparer.close)
+
+        async def work(tenant: StoredTenant) -> None:
+            with acting(Actor("background")):
+                found = await states.find(tenant.id)
+                if found is None or not found[0].is_current(fingerprint(tenant)):
+                    if found is not None and not found[1]:
+                        return
+                    await preparer.prepare(tenant)
+            async with engine_room(settings, Place.of_tenant(settings, tenant)) as (session, stores):
+                await Sweeper(session, stores, sweep_policy(settings)).sweep()
+                await LifecycleEngine(session, Calendar(day_seconds)).run(stopping)
+
+        await _repeat(
+            "round_failed",
+            host_name(settings),
+            lambda: work_round(directory, work, stopping=stopping),
+            seconds,
+            stopping,
+        )
+
+
+def sweep_policy(settings: Settings) -> SweepPolicy:
+    """How long things are kept."""
+    return SweepPolicy(
+        garbage_grace_seconds=settings.garbage_grace_seconds,
+        epoch_dead_seconds=settings.epoch_dead_seconds,
+        quarantine_seconds=settings.quarantine_seconds,
+    )
 
 
 async def _repeat(

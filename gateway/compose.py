@@ -1,9 +1,11 @@
 """Builds from the settings what the application, the background worker and the commands share."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -13,16 +15,53 @@ from gateway.config import Settings
 from gateway.encryption.vault import Vault
 from gateway.metadata.session import Session
 from gateway.operations.encryption import Encryption
+from gateway.tenants.directory import StoredTenant, check_tenant_id
 from gateway.tenants.secrets import MasterKey
 
 FILE_BACKEND: Final = "file"
 _BLOB_THREADS: Final = 16
 _ENCRYPTION_THREADS: Final = 4
+# Of each tenant among many: threads are made when they are needed, and there may be hundreds of tenants.
+_TENANT_THREADS: Final = 2
 
 
-def blob_directory(settings: Settings) -> Path:
-    """Where the file backend keeps its blobs."""
-    return settings.data_dir / "blobs"
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the rows and the bytes of a tenant are, and what one process may open there. ``tenant_id`` is None for the
+    one tenant of single-tenant mode, whose blobs lie directly in the data directory."""
+
+    database_url: str = field(repr=False)
+    pool_size: int
+    tenant_id: str | None = None
+    kept_connections: int = 1
+    blob_threads: int = _BLOB_THREADS
+    encryption_threads: int = _ENCRYPTION_THREADS
+
+    @classmethod
+    def of_single_tenant(cls, settings: Settings, gateway_url: str) -> "Place":
+        """The database the gateway was started with, and all its connections."""
+        return cls(gateway_url, settings.database_pool_size)
+
+    @classmethod
+    def of_tenant(cls, settings: Settings, tenant: StoredTenant) -> "Place":
+        """The tenant's own; a tenant nobody asks for keeps no connection."""
+        limit = tenant.limits.connections
+        return cls(
+            tenant.request_url,
+            settings.tenant_pool_size if limit is None else min(settings.tenant_pool_size, max(limit, 1)),
+            tenant.id,
+            kept_connections=0,
+            blob_threads=_TENANT_THREADS,
+            encryption_threads=_TENANT_THREADS,
+        )
+
+
+def blob_directory(settings: Settings, tenant_id: str | None = None) -> Path:
+    """Where the file backend keeps the blobs of a tenant. No tenant's directory is inside another's."""
+    if tenant_id is None:
+        return settings.data_dir / "blobs"
+    check_tenant_id(tenant_id)
+    return settings.data_dir / "tenants" / tenant_id / "blobs"
 
 
 def host_name(settings: Settings) -> str:
@@ -30,28 +69,38 @@ def host_name(settings: Settings) -> str:
     return f"{socket.gethostname()}:{settings.data_dir.resolve()}"
 
 
-def open_session(settings: Settings, gateway_url: str, *, pool_size: int | None = None) -> Session:
+def control_database_url(settings: Settings, gateway_url: str) -> str:
+    """Where tenants and keys are kept: a database of its own where there is one, else the one tenant's."""
+    chosen = settings.control_database_url
+    return chosen.get_secret_value() if chosen is not None else gateway_url
+
+
+def open_session(settings: Settings, place: Place, *, pool_size: int | None = None) -> Session:
     """The tenant's database, not connected yet."""
     return Session(
-        gateway_url,
-        pool_size=pool_size or settings.database_pool_size,
+        place.database_url,
+        pool_size=pool_size or place.pool_size,
         pool_timeout_seconds=settings.database_pool_timeout_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
+        kept_connections=place.kept_connections,
     )
 
 
-def open_stores(settings: Settings, epoch: Epoch) -> BlobStores:
+def open_stores(settings: Settings, place: Place, epoch: Epoch) -> BlobStores:
     """The tenant's stores of bytes. Raises OSError if the directory cannot be used."""
-    file = FileStore(blob_directory(settings), name=FILE_BACKEND, threads=_BLOB_THREADS)
+    root = blob_directory(settings, place.tenant_id)
+    file = FileStore(root, name=FILE_BACKEND, threads=place.blob_threads)
     return BlobStores({file.name: file}, file, epoch)
 
 
-def open_encryption(settings: Settings, master_key: MasterKey, tenant_id: str) -> Encryption:
+def open_encryption(
+    settings: Settings, master_key: MasterKey, tenant_id: str, *, threads: int = _ENCRYPTION_THREADS
+) -> Encryption:
     """What objects of this tenant are encrypted with."""
     names = settings.kms_key_ids
     return Encryption(
         vault=Vault(master_key, tenant_id),
-        executor=ThreadPoolExecutor(_ENCRYPTION_THREADS, thread_name_prefix="encryption"),
+        executor=ThreadPoolExecutor(threads, thread_name_prefix="encryption"),
         kms_key_ids=None if names is None else frozenset(name.strip() for name in names.split(",")),
         kms_default_key_id=settings.kms_default_key_id,
         customer_keys_over_http=settings.customer_keys_over_http,
@@ -59,14 +108,15 @@ def open_encryption(settings: Settings, master_key: MasterKey, tenant_id: str) -
 
 
 @asynccontextmanager
-async def engine_room(settings: Settings, gateway_url: str) -> AsyncIterator[tuple[Session, BlobStores]]:
+async def engine_room(settings: Settings, place: Place) -> AsyncIterator[tuple[Session, BlobStores]]:
     """Database and stores for work that writes no new blobs: the sweeper, fsck."""
-    session = open_session(settings, gateway_url, pool_size=2)
+    session = open_session(settings, place, pool_size=2)
     await session.open()
-    stores = open_stores(settings, Epoch(0))
+    stores: BlobStores | None = None
     try:
+        stores = await asyncio.to_thread(open_stores, settings, place, Epoch(0))
         yield session, stores
     finally:
-        for store in stores.stores.values():
+        for store in stores.stores.values() if stores is not None else ():
             await store.close()
         await session.close()

@@ -4,6 +4,8 @@ Every field is also an environment variable ``ROWLOCK_<FIELD>``; the exceptions 
 in the names. ``rowlock config`` prints this class as the manual.
 """
 
+import ipaddress
+import re
 from pathlib import Path
 from typing import Final, Literal
 
@@ -97,6 +99,36 @@ class Settings(BaseSettings):
         None, min_length=8, description="Secret of session tokens on the S3 door, as Supabase's (default: made)"
     )
 
+    # many tenants
+    multi_tenant: bool = Field(False, description="Serve the tenants of the control database, each its own database")
+    control_database_url: SecretStr | None = Field(
+        None, description="Postgres that keeps tenants, keys and the audit (default: the database of the one tenant)"
+    )
+    admin_host: str = Field("127.0.0.1", description="Address of the admin API")
+    admin_port: int | None = Field(None, ge=0, le=65535, description="Port of the admin API (default: there is none)")
+    admin_api_key: SecretStr | None = Field(
+        None, min_length=16, description="Key of the admin API, sent as apikey or as a bearer token"
+    )
+    tenant_host_pattern: str | None = Field(
+        None,
+        description="Regular expression over the whole Host, lower-case, without port; its group `tenant`, or its "
+        "first, is the tenant",
+    )
+    tenant_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="Header by which trusted proxies name the tenant of a request whose key and host do not",
+    )
+    trusted_proxies: str = Field(
+        "", description="Networks (CIDR), with commas between, whose X-Forwarded-Host and tenant header are believed"
+    )
+    tenants_open: int = Field(200, ge=1, le=10_000, description="Most tenants a worker keeps open at a time")
+    tenant_idle_seconds: float = Field(60.0, gt=0, description="Time without a request after which a tenant is closed")
+    tenant_pool_size: int = Field(4, ge=3, le=1000, description="Most connections a worker opens for one tenant")
+    tenant_connections: int = Field(
+        800, ge=3, le=100_000, description="Most connections a worker opens for all tenants together"
+    )
+
     # what is accepted
     allow_sigv2_post: bool = Field(
         False, description="Accept browser forms signed the old way (SigV2, HMAC-SHA1); nothing else ever is"
@@ -131,6 +163,26 @@ class Settings(BaseSettings):
     # what it says
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="JSON, or pretty on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written")
+
+    @field_validator("tenant_host_pattern")
+    @classmethod
+    def _compilable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"this is no regular expression: {error}") from None
+        if not groups:
+            raise ValueError("the pattern needs a group that is the tenant")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for network in filter(None, (part.strip() for part in value.split(","))):
+            ipaddress.ip_network(network)
+        return value
 
     @field_validator("domain")
     @classmethod

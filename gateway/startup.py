@@ -24,13 +24,14 @@ from gateway.errors import StartupError
 from gateway.metadata.directory import DataDirectory, write_private
 from gateway.metadata.embedded import Databases, EmbeddedPostgres
 from gateway.metadata.migrate import migrate
-from gateway.supervisor import RunBackground, Supervisor
+from gateway.supervisor import Supervisor
 
 BACKLOG: Final = 1024
 FIRST_KEY_FILE: Final = "first-access-key.json"
 OPEN_FILES: Final = 65_536
 # A killed predecessor's workers hold the port for a moment after its death.
 PORT_PATIENCE_SECONDS: Final = 1.0
+CONTROL_FAMILY: Final = "control"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Program:
     """The parts ``serve`` runs, injected. Load them before the fork, so that children share their memory."""
 
     run_worker: Callable[..., None]
-    run_background: RunBackground
+    run_background: Callable[..., None]
     ensure_first_key: EnsureFirstKey
     families: tuple[str, ...] = ("tenant", "control")
     migrations: Path | None = None
@@ -65,33 +66,68 @@ def serve(settings: Settings, program: Program) -> int:
         directory = stack.enter_context(DataDirectory.hold(settings.data_dir))
         check_tls(settings)
         listener = stack.enter_context(bind(settings.host, settings.port))
+        check_tenants(settings)
         rest: socket.socket | None = None
         if settings.rest_port is not None:
             rest = stack.enter_context(bind(settings.host, settings.rest_port))
+        admin: socket.socket | None = None
+        if settings.admin_port is not None:
+            admin = stack.enter_context(bind(settings.admin_host, settings.admin_port))
         embedded: EmbeddedPostgres | None = None
-        if settings.database_url is None:
+        url = main_database_url(settings)
+        if url is None:
             embedded = stack.enter_context(embedded_postgres(settings, directory))
             databases = embedded.databases
         else:
-            url = settings.database_url.get_secret_value()
             databases = Databases(url, url)
         for family in program.families:
-            migrate(databases.owner_url, family, program.migrations)
+            if family == CONTROL_FAMILY and settings.control_database_url is not None:
+                migrate(settings.control_database_url.get_secret_value(), family, program.migrations)
+            elif family == CONTROL_FAMILY or not settings.multi_tenant:
+                migrate(databases.owner_url, family, program.migrations)
         if embedded is not None:
             embedded.enable_gateway()
-        own_secret(settings, directory)
-        key, made = first_key(settings, databases, directory, program.ensure_first_key)
-        for opened, port in ((listener, settings.port), (rest, settings.rest_port or 0)):
+        if not settings.multi_tenant:
+            own_secret(settings, directory)
+        key, made = (
+            (None, False)
+            if settings.multi_tenant
+            else first_key(settings, databases, directory, program.ensure_first_key)
+        )
+        listeners = (
+            (listener, settings.host, settings.port),
+            (rest, settings.host, settings.rest_port or 0),
+            (admin, settings.admin_host, settings.admin_port or 0),
+        )
+        for opened, host, port in listeners:
             try:
                 if opened is not None:
                     opened.listen(BACKLOG)
             except OSError as error:
-                raise _bind_error(settings.host, port, error) from error
-        print(banner(settings, listener, directory, workers, key, made), flush=True)
+                raise _bind_error(host, port, error) from error
+        print(banner(settings, listener, directory, workers, key, made, admin), flush=True)
         run_worker = program.run_worker if rest is None else partial(program.run_worker, rest=rest)
-        return Supervisor(
-            settings, directory, listener, databases, run_worker, program.run_background, workers, embedded
-        ).run()
+        run_background = program.run_background if admin is None else partial(program.run_background, admin=admin)
+        return Supervisor(settings, directory, listener, databases, run_worker, run_background, workers, embedded).run()
+
+
+def main_database_url(settings: Settings) -> str | None:
+    """The database the server starts with: the tenants' registry where there are many, else the one tenant's; None is
+    the embedded one."""
+    chosen = settings.database_url
+    if settings.multi_tenant and settings.control_database_url is not None:
+        chosen = settings.control_database_url
+    return None if chosen is None else chosen.get_secret_value()
+
+
+def check_tenants(settings: Settings) -> None:
+    """Refuse settings that contradict each other. Raises StartupError."""
+    if settings.admin_port is not None and settings.admin_api_key is None:
+        raise StartupError("ROWLOCK_ADMIN_PORT is set but ROWLOCK_ADMIN_API_KEY is not: the admin API needs a key")
+    if settings.multi_tenant and settings.access_key_id is not None:
+        raise StartupError(
+            "ROWLOCK_ACCESS_KEY_ID has no tenant: unset it, and make keys with `rowlock keys create --tenant`"
+        )
 
 
 def worker_count(settings: Settings) -> int:
@@ -241,15 +277,21 @@ def banner(
     workers: int,
     key: AccessKey | None,
     made: bool,
+    admin: socket.socket | None = None,
 ) -> str:
     """What a person sees at the start. A generated secret is shown once; later lines read it from its file."""
     url = endpoint(settings, listener)
-    database = "embedded Postgres" if settings.database_url is None else "Postgres of DATABASE_URL"
+    database = "embedded Postgres" if main_database_url(settings) is None else "Postgres as set"
     crew = f"{workers} worker{'' if workers == 1 else 's'}"
     lines = [
         f"Rowlock {__version__} listens on {url}",
         f"  region {settings.region}, {crew}, {database}, data in {directory.path}",
     ]
+    if admin is not None:
+        host, port = admin.getsockname()[:2]
+        lines.append(f"  admin API on {host} port {port}")
+    if settings.multi_tenant:
+        return "\n".join([*lines, "  many tenants: `rowlock tenants`, `rowlock keys --tenant`"])
     if key is None:
         return "\n".join([*lines, "  access keys: `rowlock keys`"])
     path = directory.path / FIRST_KEY_FILE

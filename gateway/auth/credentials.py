@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from gateway.auth.restrictions import KeyRestriction
 from gateway.context import ACCOUNT_ROLE, ANONYMOUS_ROLE, SERVICE_ROLE, AuthMethod, Principal, Restriction
 from gateway.errors import StorageError
 
 ROLES: Final = frozenset((ANONYMOUS_ROLE, "authenticated", ACCOUNT_ROLE, SERVICE_ROLE))
 
 TTL_SECONDS: Final = 5.0
+TOLD_TTL_SECONDS: Final = 60.0
 NEGATIVE_TTL_SECONDS: Final = 2.0
 MAX_ENTRIES: Final = 4096
 
@@ -35,6 +37,14 @@ class StoredKey(Protocol):
     def claims(self) -> Mapping[str, Any]: ...
     @property
     def expires_at(self) -> datetime | None: ...
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def buckets(self) -> tuple[str, ...] | None: ...
+    @property
+    def prefix(self) -> str | None: ...
+    @property
+    def read_only(self) -> bool: ...
 
 
 class KeySource(Protocol):
@@ -45,7 +55,7 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """An access key and what its holder may be."""
+    """An access key and what its holder may be. ``buckets``, ``prefix`` and ``read_only`` narrow it; None does not."""
 
     access_key_id: str
     secret: str = field(repr=False)
@@ -54,20 +64,44 @@ class Credential:
     display_name: str | None = None
     claims: Mapping[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None
+    tenant_id: str = "default"
     restrictions: tuple[Restriction, ...] = ()
     principals: dict[AuthMethod, Principal] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Its holder by the ways it was proved, made when first needed."""
 
     @classmethod
     def of(cls, key: StoredKey) -> "Credential":
-        return cls(key.access_key_id, key.secret, key.role, key.subject, key.display_name, key.claims, key.expires_at)
+        return cls(
+            key.access_key_id,
+            key.secret,
+            key.role,
+            key.subject,
+            key.display_name,
+            key.claims,
+            key.expires_at,
+            key.tenant_id,
+            _restrictions(key),
+        )
+
+
+def _restrictions(key: StoredKey) -> tuple[Restriction, ...]:
+    if key.buckets is None and key.prefix is None and not key.read_only:
+        return ()
+    buckets = None if key.buckets is None else frozenset(key.buckets)
+    return (KeyRestriction(buckets, key.prefix or "", key.read_only),)
+
+
+class Credentials(Protocol):
+    """Where ``Identify`` finds the keys of its tenant."""
+
+    async def find(self, access_key_id: str) -> Credential | None: ...
 
 
 class _Cache:
     """Entries by access key id, least recently used dropped first, none older than ``ttl_seconds``."""
 
     def __init__(self, ttl_seconds: float, max_entries: int) -> None:
-        self._ttl_seconds: Final = ttl_seconds
+        self.ttl_seconds = ttl_seconds
         self._max_entries: Final = max_entries
         self._entries: OrderedDict[str, tuple[float, Credential | None]] = OrderedDict()
 
@@ -82,7 +116,7 @@ class _Cache:
         return entry
 
     def put(self, access_key_id: str, credential: Credential | None, now: float) -> None:
-        self._entries[access_key_id] = (now + self._ttl_seconds, credential)
+        self._entries[access_key_id] = (now + self.ttl_seconds, credential)
         self._entries.move_to_end(access_key_id)
         if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
@@ -114,6 +148,7 @@ class CredentialStore:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source: Final = source
+        self._ttl_seconds: Final = ttl_seconds
         self._monotonic: Final = monotonic
         self._known: Final = _Cache(ttl_seconds, max_entries)
         self._unknown: Final = _Cache(negative_ttl_seconds, max_entries)
@@ -142,6 +177,12 @@ class CredentialStore:
         self._unknown.drop(access_key_id)
         self._loading.pop(access_key_id, None)
 
+    def told(self, told: bool) -> None:
+        """Whether somebody calls ``invalidate`` at each change from now on: then entries may live longer. What is known
+        by now is forgotten."""
+        self._known.ttl_seconds = TOLD_TTL_SECONDS if told else self._ttl_seconds
+        self.invalidate_all()
+
     def invalidate_all(self) -> None:
         """Forget everything: after the notification channel was interrupted."""
         self._known.clear()
@@ -166,6 +207,19 @@ class CredentialStore:
         finally:
             if self._loading.get(access_key_id) is asyncio.current_task():
                 del self._loading[access_key_id]
+
+
+class TenantCredentials:
+    """The keys of one tenant out of a store of all tenants' keys: another tenant's are unknown here."""
+
+    def __init__(self, store: Credentials, tenant_id: str) -> None:
+        self._store: Final = store
+        self._tenant_id: Final = tenant_id
+
+    async def find(self, access_key_id: str) -> Credential | None:
+        """The credential; None when this tenant has no such usable key. Raises StorageError: ServiceUnavailable."""
+        credential = await self._store.find(access_key_id)
+        return credential if credential is not None and credential.tenant_id == self._tenant_id else None
 
 
 def _retrieve(task: asyncio.Task[Credential | None]) -> None:

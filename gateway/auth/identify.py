@@ -13,7 +13,7 @@ from typing import Final, assert_never
 import sigv4
 from gateway.auth import session_policy
 from gateway.auth.bearer import TokenVerifier
-from gateway.auth.credentials import ROLES, Credential, CredentialStore
+from gateway.auth.credentials import ROLES, Credential, Credentials
 from gateway.auth.temporary import TemporaryKeys, TemporarySession, is_temporary
 from gateway.context import ANONYMOUS_ROLE, SERVICE_ROLE, AuthMethod, Principal, Tenant
 from gateway.errors import StorageError
@@ -64,7 +64,7 @@ class Identify:
     def __init__(
         self,
         tenant: Tenant,
-        credentials: CredentialStore,
+        credentials: Credentials,
         clock: Callable[[], datetime] = utc_now,
         roles: frozenset[str] = ROLES,
         *,

@@ -3,9 +3,11 @@
 An embedded server that was given no keys makes itself a secret once, so that tokens can be tried out on a laptop.
 """
 
+import base64
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +24,42 @@ SECRET_FILE: Final = "jwt-secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES: Final = 48
 # 2100-01-01
 _ANON_KEY_EXPIRY: Final = 4_102_444_800
+
+
+@dataclass(frozen=True, slots=True)
+class UserTokens:
+    """How a tenant's users prove who they are: what verifies their tokens, the secret of session tokens on the S3 door
+    (see :func:`anon_key`), and the JWT secrets that are text."""
+
+    verifier: TokenVerifier
+    anon_key: str | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> "UserTokens":
+        """Those of single-tenant mode. Raises StartupError."""
+        keys = token_keys(settings)
+        return cls(TokenVerifier(keys, token_rules(settings)), anon_key(settings), keys.secrets)
+
+    @classmethod
+    def of_jwks(cls, settings: Settings, keys: Sequence[Mapping[str, Any]]) -> "UserTokens":
+        """Those of one of many tenants, by its stored keys, the newest first among its secrets."""
+        texts = tuple(text for text in map(_text_of, reversed(keys)) if text is not None)
+        verifier = TokenVerifier(TokenKeys((), ({"keys": list(keys)},)), token_rules(settings))
+        return cls(verifier, _minted_anon_key(texts[0]) if texts else None, texts)
+
+
+def _text_of(jwk: Mapping[str, Any]) -> str | None:
+    """A JWT secret as the text it is elsewhere; None for a key that is none."""
+    if jwk.get("kty") != "oct":
+        return None
+    try:
+        encoded = str(jwk["k"])
+        text = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode("utf-8")
+        of_secret(text)
+    except (KeyError, ValueError):
+        return None
+    return text
 
 
 def token_keys(settings: Settings) -> TokenKeys:
@@ -48,11 +86,6 @@ def token_rules(settings: Settings) -> TokenRules:
     return TokenRules(ROLES, _names(settings.jwt_audience), _names(settings.jwt_issuer))
 
 
-def open_verifier(settings: Settings) -> TokenVerifier:
-    """The verifier of single-tenant mode. Raises StartupError."""
-    return TokenVerifier(token_keys(settings), token_rules(settings))
-
-
 def anon_key(settings: Settings) -> str | None:
     """The secret that session tokens are signed with (Supabase's scheme), which is no secret: as set, else a token of
     the role ``anon``, the same every time, signed with the first JWT secret. None without either. Raises StartupError.
@@ -62,7 +95,11 @@ def anon_key(settings: Settings) -> str | None:
     secrets_known = token_keys(settings).secrets
     if not secrets_known:
         return None
-    return mint(secrets_known[0], {"iss": "rowlock", "role": ANONYMOUS_ROLE, "exp": _ANON_KEY_EXPIRY})
+    return _minted_anon_key(secrets_known[0])
+
+
+def _minted_anon_key(secret: str) -> str:
+    return mint(secret, {"iss": "rowlock", "role": ANONYMOUS_ROLE, "exp": _ANON_KEY_EXPIRY})
 
 
 def wants_own_secret(settings: Settings) -> bool:

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final
@@ -52,9 +52,35 @@ def connect_urls(settings: Settings) -> Iterator[Databases]:
 async def connect_control(settings: Settings) -> AsyncIterator[PostgresControlDatabase]:
     """The registry (``PostgresControlDatabase``), open for the body of the ``with``; uses the gateway's own login."""
     timeout = settings.database_pool_timeout_seconds
-    with connect_urls(settings) as databases:
-        async with PostgresControlDatabase(databases.gateway_url, timeout_seconds=timeout) as control:
+    with control_url(settings) as url:
+        async with PostgresControlDatabase(url, timeout_seconds=timeout) as control:
             yield control
+
+
+@contextmanager
+def control_url(settings: Settings) -> Iterator[str]:
+    """Where tenants and keys are kept, for the gateway's login. Raises StartupError as :func:`connect_urls`."""
+    if settings.control_database_url is not None:
+        yield settings.control_database_url.get_secret_value()
+        return
+    with connect_urls(settings) as databases:
+        yield databases.gateway_url
+
+
+@contextmanager
+def families(settings: Settings) -> Iterator[Mapping[str, str]]:
+    """The schemas this server needs at its start, and the URL of their owner. Those of tenants are theirs."""
+    if settings.control_database_url is not None:
+        control = settings.control_database_url.get_secret_value()
+        if settings.multi_tenant:
+            yield {"control": control}
+            return
+        with connect_urls(settings) as databases:
+            yield {"tenant": databases.owner_url, "control": control}
+        return
+    with connect_urls(settings) as databases:
+        names = ("control",) if settings.multi_tenant else FAMILIES
+        yield dict.fromkeys(names, databases.owner_url)
 
 
 @app.command(name="status")
@@ -67,9 +93,9 @@ def show_status(*, data_dir: Path | None = None) -> int:
         Directory of the embedded Postgres.
     """
     missing = 0
-    with connect_urls(load_settings(data_dir=data_dir)) as databases:
-        for family in FAMILIES:
-            found = status(databases.owner_url, family)
+    with families(load_settings(data_dir=data_dir)) as urls:
+        for family, url in urls.items():
+            found = status(url, family)
             missing += len(found.pending)
             newest = f"{found.applied[-1].id:04}_{found.applied[-1].name}" if found.applied else "none"
             print(f"{family}: {len(found.applied)} applied (newest {newest}), {len(found.pending)} missing")
@@ -89,9 +115,9 @@ def apply(*, data_dir: Path | None = None) -> int:
     data_dir
         Directory of the embedded Postgres.
     """
-    with connect_urls(load_settings(data_dir=data_dir)) as databases:
-        for family in FAMILIES:
-            for migration in migrate(databases.owner_url, family):
+    with families(load_settings(data_dir=data_dir)) as urls:
+        for family, url in urls.items():
+            for migration in migrate(url, family):
                 print(f"applied {migration.label}")
     return 0
 

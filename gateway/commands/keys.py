@@ -1,24 +1,28 @@
-"""``rowlock keys``: create, list and revoke access keys."""
+"""``rowlock keys``: create, list, rotate and revoke access keys."""
 
 import asyncio
-import base64
+import contextlib
 import json
-import secrets
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
 
-from gateway import statements
+from gateway import accounts
 from gateway.auth.credentials import ROLES
+from gateway.commands.administer import command_line
 from gateway.commands.config import load_settings
-from gateway.commands.database import connect_control
+from gateway.commands.database import connect_control, connect_urls
 from gateway.config import Settings
 from gateway.context import ACCOUNT_ROLE, SERVICE_ROLE
 from gateway.errors import StorageError
 from gateway.operations.owners import canonical_id
+from gateway.tenants.control import PostgresControlDatabase, acting
+from gateway.tenants.directory import TenantDirectory
+from gateway.tenants.generate import new_access_key_id, new_secret
 from gateway.tenants.registry import (
     DEFAULT_TENANT,
     PAGE_LIMIT,
@@ -35,20 +39,6 @@ Result = TypeVar("Result")
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 ConnectControl = Callable[[Settings], AbstractAsyncContextManager[ControlDatabase]]
 
-_ID_PREFIX: Final = "RK"
-_ID_LENGTH: Final = 20
-_SECRET_BYTES: Final = 30
-
-
-def new_access_key_id() -> str:
-    """20 characters: ``RK`` and 90 random bits in base32."""
-    return _ID_PREFIX + base64.b32encode(secrets.token_bytes(15)).decode()[: _ID_LENGTH - len(_ID_PREFIX)]
-
-
-def new_secret() -> str:
-    """40 characters: 240 random bits."""
-    return base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-
 
 async def create(registry: Registry, key: NewAccessKey) -> AccessKeyInfo:
     """Store a key. Raises RegistryError, also for a role that no key may have."""
@@ -59,19 +49,21 @@ async def create(registry: Registry, key: NewAccessKey) -> AccessKeyInfo:
     return await registry.create_key(key)
 
 
-async def create_and_register(registry: Registry, database: ControlDatabase, key: NewAccessKey) -> AccessKeyInfo:
-    """Store a key, and its subject where grants and principals look for accounts. Raises as :func:`create`."""
-    made = await create(registry, key)
-    if key.subject:
-        email = key.claims.get("email")
-        account = {
-            "subject": key.subject,
-            "canonical_id": canonical_id(DEFAULT_TENANT, key.subject),
-            "display_name": key.display_name,
-            "email": email if isinstance(email, str) else None,
-        }
-        await database.fetch(statements.load("access")["register_account"], account)
-    return made
+@asynccontextmanager
+async def tenant_database(
+    settings: Settings, control: ControlDatabase, master_key: MasterKey, tenant: str
+) -> AsyncIterator[ControlDatabase]:
+    """The database of a tenant, for the gateway's login: that of single-tenant mode keeps the keys too, as a rule."""
+    if tenant == DEFAULT_TENANT and settings.control_database_url is None:
+        yield control
+        return
+    with contextlib.ExitStack() as stack:
+        if tenant == DEFAULT_TENANT:
+            url = stack.enter_context(connect_urls(settings)).gateway_url
+        else:
+            url = (await TenantDirectory(control, master_key).read(tenant)).database_url
+        async with PostgresControlDatabase(url, timeout_seconds=settings.database_pool_timeout_seconds) as database:
+            yield database
 
 
 async def every_key(registry: Registry) -> list[AccessKeyInfo]:
@@ -86,15 +78,20 @@ async def every_key(registry: Registry) -> list[AccessKeyInfo]:
 
 def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App:
     """The command group, over whatever connects to the control database. ``connect`` may raise StorageError."""
-    app = App(name="keys", help="Create, list and revoke access keys.")
+    app = App(name="keys", help="Create, list, rotate and revoke access keys.")
 
-    def run(work: Callable[[Registry, ControlDatabase], Awaitable[Result]]) -> Result:
+    def run(tenant: str, work: Callable[[Registry], Awaitable[Result]], register: NewAccessKey | None = None) -> Result:
         async def connected() -> Result:
             settings = read_settings()
             async with connect(settings) as database:
                 # Read once connected: an embedded database makes the data directory first.
                 master_key = await asyncio.to_thread(MasterKey.load, settings, settings.data_dir)
-                return await work(PostgresRegistry(database, master_key), database)
+                with acting(command_line()):
+                    result = await work(PostgresRegistry(database, master_key, tenant))
+                    if register is not None and register.subject:
+                        async with tenant_database(settings, database, master_key, tenant) as target:
+                            await accounts.register(target, tenant, register)
+                    return result
 
         try:
             return asyncio.run(connected())
@@ -113,6 +110,11 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
         display_name: str | None = None,
         claims: str = "{}",
         description: str | None = None,
+        expires_at: datetime | None = None,
+        bucket: list[str] | None = None,
+        prefix: str | None = None,
+        read_only: Annotated[bool, Parameter(negative="")] = False,
+        tenant: str = DEFAULT_TENANT,
         as_json: AsJson = False,
     ) -> None:
         """Create an access key. Its secret is shown once, now.
@@ -136,6 +138,16 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
             JSON object that policies read as the caller's JWT. The claim "email" is the address grants may name.
         description
             What the key is for.
+        expires_at
+            When it ends, e.g. 2027-01-31T12:00:00 (UTC).
+        bucket
+            The only buckets it may touch; may be repeated.
+        prefix
+            What every key it may touch begins with.
+        read_only
+            It may only read.
+        tenant
+            Whose key it is.
         as_json
             Print JSON.
         """
@@ -157,29 +169,35 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
             display_name=display_name,
             claims=parsed,
             description=description,
+            expires_at=None if expires_at is None else expires_at.replace(tzinfo=expires_at.tzinfo or UTC),
+            buckets=tuple(bucket) if bucket else None,
+            prefix=prefix,
+            read_only=read_only,
         )
-        run(lambda registry, database: create_and_register(registry, database, key))
+        run(tenant, lambda registry: create(registry, key), key)
         shown = {
             "access_key_id": key.access_key_id,
             "secret_access_key": key.secret,
             "role": key.role,
             "subject": key.subject,
             "display_name": key.display_name,
-            "canonical_id": canonical_id(DEFAULT_TENANT, key.subject or ""),
+            "canonical_id": canonical_id(tenant, key.subject or ""),
             "claims": parsed,
         }
         _print(shown, as_json=as_json)
 
     @app.command(name="list")
-    def list_command(*, as_json: AsJson = False) -> None:
+    def list_command(*, tenant: str = DEFAULT_TENANT, as_json: AsJson = False) -> None:
         """List all access keys, without their secrets.
 
         Parameters
         ----------
+        tenant
+            Whose keys.
         as_json
             Print a JSON array.
         """
-        keys = [_described(key) for key in run(lambda registry, _: every_key(registry))]
+        keys = [_described(key) for key in run(tenant, every_key)]
         if as_json:
             print(json.dumps(keys))
             return
@@ -190,18 +208,40 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
             parts = (key["access_key_id"], key["role"], key["subject"] or "-", key["display_name"] or "-", state)
             print("  ".join(parts))
 
+    @app.command(name="rotate")
+    def rotate_command(access_key_id: str, /, *, tenant: str = DEFAULT_TENANT, as_json: AsJson = False) -> None:
+        """Give an access key another secret, which is shown once, now. The one before ends within seconds.
+
+        Parameters
+        ----------
+        access_key_id
+            The key.
+        tenant
+            Whose key it is.
+        as_json
+            Print JSON.
+        """
+        secret = new_secret()
+        key = run(tenant, lambda registry: registry.rotate_key(access_key_id, secret))
+        if key is None:
+            print(f"rowlock keys: there is no access key {access_key_id!r} in use", file=sys.stderr)
+            raise SystemExit(1)
+        _print({"access_key_id": access_key_id, "secret_access_key": secret}, as_json=as_json)
+
     @app.command(name="revoke")
-    def revoke_command(access_key_id: str, /, *, as_json: AsJson = False) -> None:
+    def revoke_command(access_key_id: str, /, *, tenant: str = DEFAULT_TENANT, as_json: AsJson = False) -> None:
         """Revoke an access key for good: gateways refuse it within seconds, its id is never given out again.
 
         Parameters
         ----------
         access_key_id
             The key to end.
+        tenant
+            Whose key it is.
         as_json
             Print JSON.
         """
-        key = run(lambda registry, _: registry.revoke_key(access_key_id))
+        key = run(tenant, lambda registry: registry.revoke_key(access_key_id))
         if key is None:
             print(f"rowlock keys: there is no access key {access_key_id!r}", file=sys.stderr)
             raise SystemExit(1)
@@ -225,6 +265,9 @@ def _described(key: AccessKeyInfo) -> dict[str, Any]:
         "created_at": key.created_at.isoformat(),
         "expires_at": key.expires_at.isoformat() if key.expires_at else None,
         "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+        "buckets": None if key.buckets is None else list(key.buckets),
+        "prefix": key.prefix,
+        "read_only": key.read_only or None,
     }
 
 

@@ -4,13 +4,18 @@ import asyncio
 import os
 import socket
 from dataclasses import asdict
+from functools import partial
+from typing import Final
 
 from gateway import background, server
-from gateway.app import SINGLE_TENANT, Rowlock
+from gateway.admin.application import Admin
+from gateway.app import SINGLE_TENANT, Rowlock, logged
 from gateway.commands.config import Flags, load_settings
+from gateway.compose import control_database_url
 from gateway.config import Settings
 from gateway.context import SERVICE_ROLE
 from gateway.errors import StartupError, StorageError
+from gateway.many_tenants import ManyTenants
 from gateway.metadata.embedded import Databases
 from gateway.startup import AccessKey, Program
 from gateway.startup import serve as run
@@ -35,20 +40,34 @@ def run_worker(
     failpoints.arm(os.environ.get(failpoints.ENVIRONMENT_VARIABLE, ""))
     if rest is not None:
         settings = settings.model_copy(update={"rest_port": rest.getsockname()[1]})
+    application = ManyTenants if settings.multi_tenant else Rowlock
     status = server.run_worker(
         settings,
         listener,
-        lambda chosen: Rowlock(chosen, databases.gateway_url),
+        lambda chosen: application(chosen, databases.gateway_url),
         further=() if rest is None else (rest,),
     )
     if status:
         raise SystemExit(status)
 
 
-def run_background(settings: Settings, databases: Databases) -> None:
-    """The life of the background worker."""
+def run_background(settings: Settings, databases: Databases, admin: socket.socket | None = None) -> None:
+    """The life of the background worker; ``admin`` is where it serves the admin API."""
     failpoints.arm(os.environ.get(failpoints.ENVIRONMENT_VARIABLE, ""))
-    background.run_background(settings, databases.gateway_url)
+    serve_admin = None if admin is None else partial(_AdminServer, settings, databases.gateway_url, admin)
+    background.run_background(settings, databases.gateway_url, serve_admin)
+
+
+class _AdminServer:
+    def __init__(self, settings: Settings, gateway_url: str, listener: socket.socket) -> None:
+        self._worker: Final = server.Worker(settings, logged(Admin(settings, gateway_url)))
+        self._listener: Final = listener
+
+    async def serve(self) -> None:
+        await self._worker.serve(self._listener)
+
+    def stop(self) -> None:
+        self._worker.stop()
 
 
 def ensure_first_key(settings: Settings, databases: Databases, key: AccessKey) -> bool:
@@ -64,7 +83,8 @@ async def _ensure_first_key(settings: Settings, databases: Databases, key: Acces
     timeout = settings.database_pool_timeout_seconds
     try:
         master_key = MasterKey.load(settings, settings.data_dir)
-        async with PostgresControlDatabase(databases.gateway_url, timeout_seconds=timeout) as control:
+        url = control_database_url(settings, databases.gateway_url)
+        async with PostgresControlDatabase(url, timeout_seconds=timeout) as control:
             registry = PostgresRegistry(control, master_key, SINGLE_TENANT)
             if settings.access_key_id is not None:
                 await registry.put_key(new)

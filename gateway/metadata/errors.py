@@ -23,6 +23,8 @@ _BY_SQLSTATE: Final[Mapping[str, str]] = {
     "RL010": "AccessDenied",  # the version is locked
     "RL011": "InvalidRequest",
     "RL012": "InvalidBucketState",
+    "RL020": "QuotaExceeded",
+    "RL021": "QuotaExceeded",
     "22021": "InvalidArgument",  # character not in repertoire
     "22P05": "InvalidArgument",  # untranslatable character
     "22P02": "InvalidArgument",  # invalid text representation
@@ -42,6 +44,7 @@ _BY_SQLSTATE: Final[Mapping[str, str]] = {
 }
 
 _MESSAGES: Final[Mapping[str, str]] = {
+    "RL021": "The number of open multipart uploads has reached its limit: complete or abort some.",
     "RL010": "Access Denied because object protected by object lock.",
     "RL011": "Bucket is missing Object Lock Configuration",
     "RL012": "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",

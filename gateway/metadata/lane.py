@@ -32,7 +32,8 @@ _LONGEST_BACKOFF_SECONDS: Final = 1.0
 class LaneLimits:
     """Most connections, most segments in flight on each, most segments waiting, and how long they wait for a place.
 
-    ``stuck_seconds`` is the silence after which a server that owes an answer counts as gone.
+    ``stuck_seconds`` is the silence after which a server that owes an answer counts as gone. ``kept`` connections stay
+    open when nobody needs them.
     """
 
     connections: int
@@ -40,6 +41,7 @@ class LaneLimits:
     waiting: int
     wait_seconds: float
     stuck_seconds: float
+    kept: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -66,10 +68,11 @@ class Lane:
         self.unsupported = False
 
     def open(self) -> None:
-        """Begin to connect, without waiting for it."""
+        """Begin to connect what is kept, without waiting for it."""
         self._loop = asyncio.get_running_loop()
         self._tending = self._loop.call_later(_TEND_SECONDS, self._tend)
-        self._open_connection()
+        if self._limits.kept:
+            self._open_connection()
 
     async def close(self) -> None:
         """Let running segments end, five seconds at most, and close every connection."""
@@ -226,7 +229,7 @@ class Lane:
                     connection.drop("the server does not answer")
                 elif now - connection.head_since > _TEND_SECONDS:
                     connection.look()
-            elif now - connection.last_used > _IDLE_SECONDS and len(self._connections) > 1:
+            elif now - connection.last_used > _IDLE_SECONDS and len(self._connections) > self._limits.kept:
                 connection.drop("idle")
         self._tending = self._loop.call_later(_TEND_SECONDS, self._tend)
 

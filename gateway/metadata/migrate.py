@@ -97,17 +97,17 @@ def migrate(url: str, family: str, directory: Path | None = None) -> list[Migrat
     """
     files = migrations(family, directory)
     done: list[Migration] = []
-    with _connect(url) as connection, _locked(connection):
-        with _explained("the table rowlock.migrations cannot be read"):
+    with connect(url) as connection, _locked(connection):
+        with explained("the table rowlock.migrations cannot be read"):
             known = _query(connection, "bookkeeping_exists")[0][0]
         if not known:
-            with _explained("the table rowlock.migrations cannot be made"):
+            with explained("the table rowlock.migrations cannot be made"):
                 _query(connection, "create_schema")
                 _query(connection, "create_bookkeeping")
-        with _explained("the table rowlock.migrations cannot be read"):
+        with explained("the table rowlock.migrations cannot be read"):
             applied = _applied(connection, family)
         for migration in _pending(files, applied):
-            with _explained(f"migration {migration.label} failed"):
+            with explained(f"migration {migration.label} failed"):
                 _apply(connection, migration)
             done.append(migration)
     return done
@@ -116,7 +116,7 @@ def migrate(url: str, family: str, directory: Path | None = None) -> list[Migrat
 def status(url: str, family: str, directory: Path | None = None) -> Status:
     """What is applied and what is missing; changes nothing. Raises MigrationError as ``migrate`` does."""
     files = migrations(family, directory)
-    with _connect(url) as connection, _explained("the table rowlock.migrations cannot be read"):
+    with connect(url) as connection, explained("the table rowlock.migrations cannot be read"):
         known = _query(connection, "bookkeeping_exists")[0][0]
         applied = _applied(connection, family) if known else ()
     return Status(family, applied, tuple(_pending(files, applied)))
@@ -165,7 +165,7 @@ def _record(connection: psycopg.Connection[Any], migration: Migration) -> None:
 
 
 def _applied(connection: psycopg.Connection[Any], family: str) -> tuple[Applied, ...]:
-    with _explained("the table rowlock.migrations cannot be read"):
+    with explained("the table rowlock.migrations cannot be read"):
         return tuple(Applied(*row) for row in _query(connection, "applied", family=family))
 
 
@@ -176,8 +176,8 @@ def _query(connection: psycopg.Connection[Any], statement_name: str, /, **values
 
 
 @contextmanager
-def _connect(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A session for migrating. Named statements use ``$1``, hence the raw cursor."""
+def connect(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session of the schema's owner; named statements use ``$1``, hence the raw cursor. Raises MigrationError."""
     try:
         patience = {} if "connect_timeout" in conninfo_to_dict(url) else {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
         target = make_conninfo(url, application_name="rowlock migrate", **patience)
@@ -205,7 +205,8 @@ def _locked(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
+    """Errors of the database in this block become MigrationError: ``what``, and why."""
     try:
         yield
     except psycopg.Error as error:

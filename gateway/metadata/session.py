@@ -88,10 +88,17 @@ class Transaction:
 
 class Session:
     """A tenant's database. Bounded: at most ``pool_size`` connections (three at least, one a kind), a bounded queue
-    before them, a bounded wait. Belongs to the event loop that opened it."""
+    before them, a bounded wait. ``kept_connections`` of each kind stay open when nobody needs them. Belongs to the
+    event loop that opened it."""
 
     def __init__(
-        self, conninfo: str, *, pool_size: int, pool_timeout_seconds: float, statement_timeout_seconds: float
+        self,
+        conninfo: str,
+        *,
+        pool_size: int,
+        pool_timeout_seconds: float,
+        statement_timeout_seconds: float,
+        kept_connections: int = 1,
     ) -> None:
         self._pool_size = pool_size
         self._scopes = ScopeValues(statement_timeout_seconds)
@@ -124,6 +131,7 @@ class Session:
                 waiting=pool_size * _WAITING_PER_CONNECTION,
                 wait_seconds=pool_timeout_seconds,
                 stuck_seconds=statement_timeout_seconds + _SILENCE_SECONDS,
+                kept=kept_connections,
             )
             return Lane(conninfo, limits, self._check_pool)
 

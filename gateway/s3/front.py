@@ -7,6 +7,7 @@ import base64
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol
 
 import structlog
@@ -88,9 +89,7 @@ class S3Front:
         limits: FrontLimits,
         reserved: frozenset[str] = frozenset(),
     ) -> None:
-        models = s3_model.load()
-        self._router = Router(models)
-        self._codecs: Mapping[str, OperationCodec] = compile_codecs(models)
+        self._router, self._codecs = _compiled()
         self._operations = {operation.name: operation for operation in operations}
         self._services = services
         self._identify = identify
@@ -131,6 +130,13 @@ class S3Front:
             # The body's reader failed before the head was sent, so there is still an honest answer.
             response = self._refusal(error, scope, request_id, log)
             log.bytes_out = await self._send(await self._shared(response, scope, log), scope, send, request_id)
+
+    async def refuse(self, error: StorageError, scope: Scope, send: Send) -> None:
+        """Answer a request with an error that was found before anything of it was understood."""
+        log: RequestLog = scope["rowlock.log"]
+        request_id: str = scope["rowlock.request_id"]
+        response = self._refusal(error, scope, request_id, log)
+        log.bytes_out = await self._send(response, scope, send, request_id)
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str, log: RequestLog) -> Response:
         request = RawRequest.from_scope(scope, request_id)
@@ -278,6 +284,13 @@ class S3Front:
             extensions=scope.get("extensions") or (),
             common=(request_field, *self._constant_fields),
         )
+
+
+@cache
+def _compiled() -> tuple[Router, Mapping[str, OperationCodec]]:
+    """What is made out of the model, once a process: the fronts of all tenants share it."""
+    models = s3_model.load()
+    return Router(models), compile_codecs(models)
 
 
 def _refuse_anonymous_overrides(principal: Principal, fields: Fields) -> None:

@@ -1,4 +1,4 @@
-"""The registry of access keys: create, find, list, revoke.
+"""The registry of access keys: create, find, list, rotate, revoke.
 
 It knows neither who connects nor where: statements go to an injected ``ControlDatabase``. Secrets leave this module
 only inside an ``AccessKey``; in the database they are sealed (see ``secrets``).
@@ -13,16 +13,21 @@ from typing import Any, Final, Protocol
 
 from gateway import statements
 from gateway.statements import Statement
+from gateway.tenants.errors import RegistryError, TakenError
 from gateway.tenants.secrets import MasterKey
+
+__all__ = ["AccessKey", "AccessKeyInfo", "ControlDatabase", "NewAccessKey", "PostgresRegistry", "RegistryError"]
 
 DEFAULT_TENANT: Final = "default"
 MIN_SECRET_LENGTH: Final = 8
 MAX_SECRET_LENGTH: Final = 128
 MAX_TEXT_LENGTH: Final = 256
 MAX_CLAIMS_BYTES: Final = 16 * 1024
+MAX_BUCKETS: Final = 100
+MAX_PREFIX_BYTES: Final = 1024
 PAGE_LIMIT: Final = 1000
 
-_COLUMN: Final = "control.access_keys.secret"
+SECRET_COLUMN: Final = "control.access_keys.secret"  # noqa: S105 - the name of a place
 _ACCESS_KEY_ID: Final = re.compile(r"[A-Za-z0-9_.=+@:-]{3,128}")
 _SECRET: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -33,13 +38,12 @@ class ControlDatabase(Protocol):
     async def fetch(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]: ...
 
 
-class RegistryError(Exception):
-    """What was asked for cannot be stored. The text is one line for the person who asked and holds no secret."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAccessKey:
-    """A key to store. ``subject`` makes it an account of its own; ``claims`` are what policies read as the JWT."""
+    """A key to store. ``subject`` makes it an account of its own; ``claims`` are what policies read as the JWT.
+
+    ``buckets``, ``prefix`` and ``read_only`` narrow what it may do, whatever policies allow; None is everything.
+    """
 
     access_key_id: str
     secret: str = field(repr=False)
@@ -49,6 +53,9 @@ class NewAccessKey:
     claims: Mapping[str, Any] = field(default_factory=dict)
     description: str | None = None
     expires_at: datetime | None = None
+    buckets: tuple[str, ...] | None = None
+    prefix: str | None = None
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,10 @@ class AccessKeyInfo:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    tenant_id: str = DEFAULT_TENANT
+    buckets: tuple[str, ...] | None = None
+    prefix: str | None = None
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +85,10 @@ class AccessKey(AccessKeyInfo):
 
 
 class Registry(Protocol):
-    """Where access keys are kept. Every method may raise StorageError (ServiceUnavailable)."""
+    """Where the access keys of a tenant are kept. Every method may raise StorageError (ServiceUnavailable)."""
 
     async def create_key(self, key: NewAccessKey) -> AccessKeyInfo:
-        """Store a new key. Raises RegistryError for a bad value or an id that is or was in use."""
+        """Store a new key. Raises RegistryError for a bad value or an id that is or was in use, by any tenant."""
         ...
 
     async def put_key(self, key: NewAccessKey) -> AccessKeyInfo:
@@ -85,11 +96,16 @@ class Registry(Protocol):
         ...
 
     async def find_key(self, access_key_id: str) -> AccessKey | None:
-        """The key, unless it is unknown, revoked or expired. Raises SecretError when its secret does not open."""
+        """The key, unless it is unknown, revoked, expired or another tenant's. Raises SecretError when its secret does
+        not open."""
         ...
 
     async def list_keys(self, *, after: str = "", limit: int = PAGE_LIMIT) -> Sequence[AccessKeyInfo]:
         """A page of keys in order of their ids, from the first above ``after``."""
+        ...
+
+    async def rotate_key(self, access_key_id: str, secret: str) -> AccessKeyInfo | None:
+        """Give a key another secret; None when there is no such key in use. Raises RegistryError for a bad secret."""
         ...
 
     async def revoke_key(self, access_key_id: str) -> AccessKeyInfo | None:
@@ -97,63 +113,91 @@ class Registry(Protocol):
         ...
 
 
+class PostgresKeys:
+    """Finds the key of any tenant: ids are unique among all of them. What a worker of many tenants asks."""
+
+    def __init__(self, database: ControlDatabase, master_key: MasterKey) -> None:
+        self._database: Final = database
+        self._master_key: Final = master_key
+        self._find: Final = statements.load("control")["find_access_key"]
+
+    async def find_key(self, access_key_id: str) -> AccessKey | None:
+        """The key, unless it is unknown, revoked or expired. Raises SecretError when its secret does not open, and
+        StorageError (ServiceUnavailable)."""
+        rows = await self._database.fetch(self._find, {"access_key_id": access_key_id})
+        if not rows:
+            return None
+        key_id, sealed, *row = rows[0]
+        info = _info((key_id, *row))
+        secret = self._master_key.open(bytes(sealed), tenant=info.tenant_id, column=SECRET_COLUMN, row=key_id)
+        return AccessKey(**{name: getattr(info, name) for name in info.__dataclass_fields__}, secret=secret)
+
+
 class PostgresRegistry:
-    """The registry in ``control.access_keys``."""
+    """The registry of one tenant in ``control.access_keys``."""
 
     def __init__(self, database: ControlDatabase, master_key: MasterKey, tenant: str = DEFAULT_TENANT) -> None:
         self._database: Final = database
         self._master_key: Final = master_key
         self._tenant: Final = tenant
+        self._keys: Final = PostgresKeys(database, master_key)
         self._statements: Final = statements.load("control")
 
     async def create_key(self, key: NewAccessKey) -> AccessKeyInfo:
         rows = await self._database.fetch(self._statements["create_access_key"], self._row(key))
         if not rows:
-            raise RegistryError(f"the access key id {key.access_key_id} is taken")
+            raise TakenError(f"the access key id {key.access_key_id} is taken, or there is no tenant {self._tenant}")
         return _info(rows[0])
 
     async def put_key(self, key: NewAccessKey) -> AccessKeyInfo:
         rows = await self._database.fetch(self._statements["put_access_key"], self._row(key))
+        if not rows:
+            raise TakenError(f"the access key id {key.access_key_id} is taken")
         return _info(rows[0])
 
     async def find_key(self, access_key_id: str) -> AccessKey | None:
-        rows = await self._database.fetch(self._statements["find_access_key"], {"access_key_id": access_key_id})
-        if not rows:
-            return None
-        key_id, sealed, role, subject, display_name, claims, description, created_at, expires_at, revoked_at = rows[0]
-        return AccessKey(
-            access_key_id=key_id,
-            secret=self._master_key.open(bytes(sealed), tenant=self._tenant, column=_COLUMN, row=key_id),
-            role=role,
-            subject=subject,
-            display_name=display_name,
-            claims=claims,
-            description=description,
-            created_at=created_at,
-            expires_at=expires_at,
-            revoked_at=revoked_at,
-        )
+        found = await self._keys.find_key(access_key_id)
+        return found if found is not None and found.tenant_id == self._tenant else None
 
     async def list_keys(self, *, after: str = "", limit: int = PAGE_LIMIT) -> Sequence[AccessKeyInfo]:
-        parameters = {"after": after, "limit": min(limit, PAGE_LIMIT)}
+        parameters = {"after": after, "limit": min(limit, PAGE_LIMIT), "tenant": self._tenant}
         rows = await self._database.fetch(self._statements["list_access_keys"], parameters)
         return [_info(row) for row in rows]
 
+    async def rotate_key(self, access_key_id: str, secret: str) -> AccessKeyInfo | None:
+        check_secret(secret)
+        if _ACCESS_KEY_ID.fullmatch(access_key_id) is None:
+            return None
+        parameters = {
+            "access_key_id": access_key_id,
+            "tenant": self._tenant,
+            "secret": self._master_key.seal(secret, tenant=self._tenant, column=SECRET_COLUMN, row=access_key_id),
+        }
+        rows = await self._database.fetch(self._statements["rotate_access_key"], parameters)
+        return _info(rows[0]) if rows else None
+
     async def revoke_key(self, access_key_id: str) -> AccessKeyInfo | None:
-        rows = await self._database.fetch(self._statements["revoke_access_key"], {"access_key_id": access_key_id})
+        parameters = {"access_key_id": access_key_id, "tenant": self._tenant}
+        rows = await self._database.fetch(self._statements["revoke_access_key"], parameters)
         return _info(rows[0]) if rows else None
 
     def _row(self, key: NewAccessKey) -> dict[str, Any]:
         claims = check_key(key)
         return {
             "access_key_id": key.access_key_id,
-            "secret": self._master_key.seal(key.secret, tenant=self._tenant, column=_COLUMN, row=key.access_key_id),
+            "secret": self._master_key.seal(
+                key.secret, tenant=self._tenant, column=SECRET_COLUMN, row=key.access_key_id
+            ),
             "role": key.role,
             "subject": key.subject,
             "display_name": key.display_name,
             "claims": claims,
             "description": key.description,
             "expires_at": key.expires_at,
+            "tenant": self._tenant,
+            "buckets": list(key.buckets) if key.buckets is not None else None,
+            "prefix": key.prefix,
+            "read_only": key.read_only,
         }
 
 
@@ -164,10 +208,11 @@ def check_key(key: NewAccessKey) -> str:
     """
     if _ACCESS_KEY_ID.fullmatch(key.access_key_id) is None:
         raise RegistryError("an access key id has 3 to 128 of the characters A-Z a-z 0-9 _ . = + @ : -")
-    if not MIN_SECRET_LENGTH <= len(key.secret) <= MAX_SECRET_LENGTH or _SECRET.fullmatch(key.secret) is None:
-        raise RegistryError(
-            f"a secret access key has {MIN_SECRET_LENGTH} to {MAX_SECRET_LENGTH} visible ASCII characters"
-        )
+    check_secret(key.secret)
+    if key.buckets is not None and not 1 <= len(key.buckets) <= MAX_BUCKETS:
+        raise RegistryError(f"a key is narrowed to 1 to {MAX_BUCKETS} buckets, or to none")
+    if key.prefix is not None and not (1 <= len(key.prefix.encode()) <= MAX_PREFIX_BYTES and "\0" not in key.prefix):
+        raise RegistryError(f"a prefix has 1 to {MAX_PREFIX_BYTES} bytes without NUL")
     for name in ("subject", "display_name", "description"):
         text = getattr(key, name)
         if text is not None and (len(text) > MAX_TEXT_LENGTH or not text.isprintable()):
@@ -185,8 +230,17 @@ def check_key(key: NewAccessKey) -> str:
     return claims
 
 
+def check_secret(secret: str) -> None:
+    """Raise RegistryError unless this can be a secret access key."""
+    if not MIN_SECRET_LENGTH <= len(secret) <= MAX_SECRET_LENGTH or _SECRET.fullmatch(secret) is None:
+        raise RegistryError(
+            f"a secret access key has {MIN_SECRET_LENGTH} to {MAX_SECRET_LENGTH} visible ASCII characters"
+        )
+
+
 def _info(row: tuple[Any, ...]) -> AccessKeyInfo:
-    key_id, role, subject, display_name, claims, description, created_at, expires_at, revoked_at = row
+    key_id, role, subject, display_name, claims, description, created_at, expires_at, revoked_at, *rest = row
+    tenant_id, buckets, prefix, read_only = rest
     return AccessKeyInfo(
         access_key_id=key_id,
         role=role,
@@ -197,4 +251,8 @@ def _info(row: tuple[Any, ...]) -> AccessKeyInfo:
         created_at=created_at,
         expires_at=expires_at,
         revoked_at=revoked_at,
+        tenant_id=tenant_id,
+        buckets=None if buckets is None else tuple(buckets),
+        prefix=prefix,
+        read_only=read_only,
     )

@@ -28,6 +28,7 @@ class Table:
                     return []
                 info = [parameters[name] for name in ("access_key_id", "role", "subject", "display_name")]
                 row = [*info, json.loads(parameters["claims"]), parameters["description"], NOW, None, None]
+                row += [parameters[name] for name in ("tenant", "buckets", "prefix", "read_only")]
                 self.rows[parameters["access_key_id"]] = row
                 return [tuple(row)]
             case "list_access_keys":
@@ -37,7 +38,7 @@ class Table:
                 row = self.rows.get(parameters["access_key_id"])
                 if row is None:
                     return []
-                row[-1] = NOW
+                row[8] = NOW
                 return [tuple(row)]
             case "register_account":
                 self.accounts[parameters["subject"]] = parameters

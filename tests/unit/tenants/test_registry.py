@@ -27,7 +27,7 @@ class Rows:
         return self.rows
 
 
-INFO = ("AKIDEXAMPLE", "service_role", None, None, {}, None, NOW, None, None)
+INFO = ("AKIDEXAMPLE", "service_role", None, None, {}, None, NOW, None, None, "default", None, None, False)
 
 
 async def test_secret_is_sealed_before_it_is_sent():
@@ -58,7 +58,7 @@ async def test_taken_id():
 async def test_page_is_bounded():
     rows = Rows()
     await PostgresRegistry(rows, MASTER).list_keys(limit=10**9)
-    assert rows.asked == [("list_access_keys", {"after": "", "limit": 1000})]
+    assert rows.asked == [("list_access_keys", {"after": "", "limit": 1000, "tenant": "default"})]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,585 @@
+"""Many tenants behind one endpoint: each sees its own, no other's key, row or byte, and nothing tells of another.
+
+Starts a server of its own; each tenant has a database on its Postgres.
+"""
+
+import concurrent.futures
+import contextlib
+import http.client
+import json
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+from botocore.exceptions import ClientError
+from psycopg import sql
+
+from conformance import server as product
+from conformance.rawhttp import RawClient
+from conformance.server import RunningServer
+from conformance.target import Target, target_from_environment
+
+pytestmark = pytest.mark.skipif(target_from_environment() is not None, reason="the suite must start the server itself")
+
+ADMIN_KEY: Final = "an admin key of the tests"
+REVOCATION_SECONDS: Final = 5.0
+CANARY: Final = "canary-of-the-other-tenant"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A server with many tenants, its admin API, and its Postgres."""
+
+    running: RunningServer
+    admin_port: int
+    owner_url: str
+
+    def admin(self, method: str, path: str, body: Any = None, *, key: str | None = ADMIN_KEY) -> tuple[int, Any]:
+        """The status and the document of one request to the admin API."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=30)) as connection:
+            headers = {"apikey": key} if key is not None else {}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        return answer.status, json.loads(content) if content else None
+
+    def make(self, tenant_id: str, **settings: Any) -> "Client":
+        """A tenant with a fresh database, and a client with its first key."""
+        place = parse_qs(urlsplit(self.owner_url).query)
+        database, login = f"t_{tenant_id}", f"login_{tenant_id}"
+        with psycopg.connect(self.owner_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+            connection.execute(
+                sql.SQL("create role {} login password 'for-tests' in role rowlock_gateway").format(
+                    sql.Identifier(login)
+                )
+            )
+        query = f"?host={place['host'][0]}&port={place['port'][0]}"
+        owner = urlsplit(self.owner_url)
+        document = {
+            "id": tenant_id,
+            "database_url": f"postgresql://{login}:for-tests@/{database}{query}",
+            "owner_url": f"postgresql://{owner.netloc}/{database}{query}",
+            **settings,
+        }
+        status, made = self.admin("POST", "/tenants", document)
+        assert (status, made["id"]) == (201, tenant_id)
+        return self.client(tenant_id)
+
+    def client(self, tenant_id: str, **key: Any) -> "Client":
+        """A client with a fresh key of a tenant."""
+        status, made = self.admin("POST", f"/tenants/{tenant_id}/keys", key)
+        assert status == 201, made
+        target = replace(
+            self.running.target,
+            access_key_id=made["access_key_id"],
+            secret_access_key=made["secret_access_key"],
+        )
+        return Client(tenant_id, target, target.client())
+
+
+@dataclass(frozen=True)
+class Client:
+    """One access key of one tenant."""
+
+    tenant_id: str
+    target: Target
+    s3: Any
+
+
+def refusal(call: Callable[..., Any], **arguments: Any) -> tuple[int, str]:
+    """Status and code of a call that must be refused."""
+    with pytest.raises(ClientError) as refused:
+        call(**arguments)
+    answer = refused.value.response
+    return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    admin_port = free_port()
+    settings = {
+        "ROWLOCK_MULTI_TENANT": "true",
+        "ROWLOCK_ACCESS_KEY_ID": "",
+        "ROWLOCK_SECRET_ACCESS_KEY": "",
+        "ROWLOCK_ADMIN_PORT": str(admin_port),
+        "ROWLOCK_ADMIN_API_KEY": ADMIN_KEY,
+        "ROWLOCK_TENANT_HOST_PATTERN": r"(?P<tenant>[a-z0-9-]+)\.s3\.test",
+        "ROWLOCK_SWEEP_INTERVAL_SECONDS": "1",
+        "ROWLOCK_GARBAGE_GRACE_SECONDS": "0",
+        "ROWLOCK_WORKERS": "2",
+    }
+    running = product.start(settings=settings)
+    try:
+        yield Fleet(running, admin_port, running.run("db", "url").stdout.strip())
+    finally:
+        product.stop(running)
+
+
+@pytest.fixture(scope="module")
+def a(fleet: Fleet) -> Client:
+    return fleet.make("tenant-a")
+
+
+@pytest.fixture(scope="module")
+def b(fleet: Fleet) -> Client:
+    return fleet.make("tenant-b")
+
+
+def test_buckets_of_tenants_are_apart(a: Client, b: Client) -> None:
+    large = os.urandom(300_000)
+    for client, marker in ((a, b"of a"), (b, b"of b")):
+        client.s3.create_bucket(Bucket="shared-name")
+        client.s3.put_object(Bucket="shared-name", Key="small", Body=marker)
+        client.s3.put_object(Bucket="shared-name", Key="large", Body=marker + large)
+    for client, marker in ((a, b"of a"), (b, b"of b")):
+        assert [bucket["Name"] for bucket in client.s3.list_buckets()["Buckets"]] == ["shared-name"]
+        assert client.s3.get_object(Bucket="shared-name", Key="small")["Body"].read() == marker
+        assert client.s3.get_object(Bucket="shared-name", Key="large")["Body"].read() == marker + large
+    a.s3.delete_object(Bucket="shared-name", Key="large")
+    assert b.s3.head_object(Bucket="shared-name", Key="large")["ContentLength"] == len(large) + 4
+
+
+def test_owners_differ(a: Client, b: Client) -> None:
+    assert a.s3.list_buckets()["Owner"]["ID"] != b.s3.list_buckets()["Owner"]["ID"]
+
+
+def test_blobs_of_tenants_are_in_directories_of_their_own(fleet: Fleet, a: Client, b: Client) -> None:
+    roots = {}
+    for client in (a, b):
+        name = f"blobs-{client.tenant_id}"
+        client.s3.create_bucket(Bucket=name)
+        client.s3.put_object(Bucket=name, Key="blob", Body=os.urandom(100_000))
+        root = Path(fleet.running.directory, "data", "tenants", client.tenant_id, "blobs")
+        roots[client.tenant_id] = {path.name for path in root.rglob("*") if path.is_file() and len(path.name) == 32}
+    assert all(roots.values())
+    assert not roots["tenant-a"] & roots["tenant-b"]
+    assert not list(Path(fleet.running.directory, "data").glob("blobs"))
+
+
+OPERATIONS: Final[dict[str, Callable[[Any, str], Any]]] = {
+    "HeadBucket": lambda s3, bucket: s3.head_bucket(Bucket=bucket),
+    "GetBucketLocation": lambda s3, bucket: s3.get_bucket_location(Bucket=bucket),
+    "ListObjectsV2": lambda s3, bucket: s3.list_objects_v2(Bucket=bucket),
+    "ListObjectVersions": lambda s3, bucket: s3.list_object_versions(Bucket=bucket),
+    "ListMultipartUploads": lambda s3, bucket: s3.list_multipart_uploads(Bucket=bucket),
+    "GetObject": lambda s3, bucket: s3.get_object(Bucket=bucket, Key=CANARY),
+    "HeadObject": lambda s3, bucket: s3.head_object(Bucket=bucket, Key=CANARY),
+    "PutObject": lambda s3, bucket: s3.put_object(Bucket=bucket, Key=CANARY, Body=b"overwritten"),
+    "PutObject of a blob": lambda s3, bucket: s3.put_object(Bucket=bucket, Key=CANARY, Body=bytes(100_000)),
+    "DeleteObject": lambda s3, bucket: s3.delete_object(Bucket=bucket, Key=CANARY),
+    "DeleteObjects": lambda s3, bucket: s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": CANARY}]}),
+    "DeleteBucket": lambda s3, bucket: s3.delete_bucket(Bucket=bucket),
+    "CreateMultipartUpload": lambda s3, bucket: s3.create_multipart_upload(Bucket=bucket, Key=CANARY),
+    "GetObjectTagging": lambda s3, bucket: s3.get_object_tagging(Bucket=bucket, Key=CANARY),
+    "PutBucketVersioning": lambda s3, bucket: s3.put_bucket_versioning(
+        Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+    ),
+    "GetBucketCors": lambda s3, bucket: s3.get_bucket_cors(Bucket=bucket),
+    "CopyObject": lambda s3, bucket: s3.copy_object(
+        Bucket="of-a-only", Key="copied", CopySource={"Bucket": bucket, "Key": CANARY}
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def canary(a: Client, b: Client) -> str:
+    """A bucket of b that a does not have."""
+    a.s3.create_bucket(Bucket="of-a-only")
+    b.s3.create_bucket(Bucket="of-b-only")
+    b.s3.put_object(Bucket="of-b-only", Key=CANARY, Body=CANARY.encode())
+    return "of-b-only"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_bucket_of_another_tenant_answers_as_one_that_does_not_exist(
+    a: Client, b: Client, canary: str, operation: str
+) -> None:
+    call = OPERATIONS[operation]
+    assert refusal(call, s3=a.s3, bucket=canary) == refusal(call, s3=a.s3, bucket="of-nobody")
+    assert b.s3.get_object(Bucket=canary, Key=CANARY)["Body"].read() == CANARY.encode()
+    assert [entry["Key"] for entry in b.s3.list_objects_v2(Bucket=canary)["Contents"]] == [CANARY]
+
+
+def test_answer_about_another_tenants_bucket_is_the_same_to_the_byte(a: Client, canary: str) -> None:
+    raw = RawClient(a.target)
+    answers = []
+    for bucket in (canary, "of-nobody"):
+        answer = raw("GET", f"/{bucket}/{CANARY}")
+        assert answer.status == 404
+        unlike = {"x-amz-request-id", "date", "content-length"}
+        headers = {name: value for name, value in answer.headers.items() if name.lower() not in unlike}
+        identifier = answer.headers["x-amz-request-id"].encode()
+        answers.append((headers, answer.body.replace(bucket.encode(), b"").replace(identifier, b"")))
+    # the host id is the same in one worker only
+    (there, there_body), (nowhere, nowhere_body) = answers
+    assert there.keys() == nowhere.keys()
+    assert there_body.split(b"<HostId>")[0] == nowhere_body.split(b"<HostId>")[0]
+
+
+def test_upload_of_another_tenant_does_not_exist(a: Client, b: Client, canary: str) -> None:
+    upload = b.s3.create_multipart_upload(Bucket=canary, Key="upload")["UploadId"]
+    a.s3.create_bucket(Bucket="uploads")
+    for bucket in (canary, "uploads"):
+        wanted = 404
+        for call in (
+            lambda at=bucket: a.s3.upload_part(Bucket=at, Key="upload", UploadId=upload, PartNumber=1, Body=b"x"),
+            lambda at=bucket: a.s3.list_parts(Bucket=at, Key="upload", UploadId=upload),
+            lambda at=bucket: a.s3.abort_multipart_upload(Bucket=at, Key="upload", UploadId=upload),
+        ):
+            assert refusal(call)[0] == wanted
+    assert b.s3.list_parts(Bucket=canary, Key="upload", UploadId=upload)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    b.s3.abort_multipart_upload(Bucket=canary, Key="upload", UploadId=upload)
+
+
+def presigned_status(client: Client, bucket: str, key: str, host: str | None) -> tuple[int, bytes]:
+    """A presigned GET, signed for ``host`` and sent to the server under that name."""
+    target = client.target if host is None else replace(client.target, endpoint_url=f"http://{host}")
+    with contextlib.closing(target.client()) as s3:
+        url = urlsplit(s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}))
+    place = urlsplit(client.target.endpoint_url)
+    with contextlib.closing(http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)) as connection:
+        connection.request("GET", f"{url.path}?{url.query}", headers={"Host": url.netloc})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def test_host_that_names_the_keys_tenant_is_let_in(b: Client, canary: str) -> None:
+    for host in (None, "tenant-b.s3.test", "tenant-b.s3.test:9000"):
+        assert presigned_status(b, canary, CANARY, host) == (200, CANARY.encode())
+
+
+def test_key_of_one_tenant_at_the_host_of_another_is_unknown(a: Client, b: Client, canary: str) -> None:
+    for host in ("tenant-b.s3.test", "nobody.s3.test"):
+        status, body = presigned_status(a, canary, CANARY, host)
+        assert (status, b"<Code>InvalidAccessKeyId</Code>" in body) == (403, True)
+        assert CANARY.encode() not in body.replace(f"/{canary}/{CANARY}".encode(), b"")
+
+
+def test_forwarded_host_of_a_stranger_changes_nothing(a: Client, b: Client, canary: str) -> None:
+    raw = RawClient(b.target)
+    answer = raw("GET", f"/{canary}/{CANARY}", (("X-Forwarded-Host", "tenant-a.s3.test"),))
+    assert (answer.status, answer.body) == (200, CANARY.encode())
+
+
+def anonymous(fleet: Fleet, host: str, path: str, method: str = "GET") -> tuple[int, bytes]:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", fleet.running.port, timeout=30)) as connection:
+        connection.request(method, path, headers={"Host": host})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/of-nobody/key"), ("GET", "/of-nobody"), ("PUT", "/of-nobody")])
+def test_unknown_tenant_answers_as_one_that_has_nothing(fleet: Fleet, a: Client, method: str, path: str) -> None:
+    known = anonymous(fleet, "tenant-a.s3.test", path, method)
+    unknown = anonymous(fleet, "nobody.s3.test", path, method)
+    assert known[0] == unknown[0]
+    assert known[1].split(b"<RequestId>")[0] == unknown[1].split(b"<RequestId>")[0]
+
+
+def test_wrong_keys_of_all_kinds_look_alike(fleet: Fleet, a: Client) -> None:
+    wrong = replace(a.target, access_key_id="RKNOSUCHKEYATALL", secret_access_key="x" * 40)
+    with contextlib.closing(wrong.client()) as s3:
+        assert refusal(s3.list_buckets) == (403, "InvalidAccessKeyId")
+
+
+def until_refused(client: Client, code: str) -> float:
+    """Seconds until the last request that was let in, before thirty in a row, over as many connections and so over all
+    workers, were refused."""
+    raw = RawClient(client.target)
+    began = last = time.monotonic()
+    refused = 0
+    while refused < 30:
+        assert time.monotonic() - began < 3 * REVOCATION_SECONDS, "the key is not refused"
+        answer = raw("GET", "/")
+        if answer.status == 200:
+            refused, last = 0, time.monotonic()
+        else:
+            refused += 1
+            assert answer.refusal() == (403, code)
+    return last - began
+
+
+def test_revoked_key_stops_on_every_worker(fleet: Fleet, a: Client, b: Client) -> None:
+    client = fleet.client("tenant-a")
+    assert {RawClient(client.target)("GET", "/").status for _ in range(20)} == {200}
+    status, _ = fleet.admin("DELETE", f"/tenants/tenant-a/keys/{client.target.access_key_id}")
+    assert status == 200
+    assert until_refused(client, "InvalidAccessKeyId") < REVOCATION_SECONDS
+    a.s3.list_buckets()
+
+
+def test_rotated_key_refuses_the_old_secret(fleet: Fleet, a: Client) -> None:
+    client = fleet.client("tenant-a")
+    client.s3.list_buckets()
+    status, rotated = fleet.admin("POST", f"/tenants/tenant-a/keys/{client.target.access_key_id}/rotate")
+    assert status == 200
+    assert until_refused(client, "SignatureDoesNotMatch") < REVOCATION_SECONDS
+    renewed = replace(client.target, secret_access_key=rotated["secret_access_key"])
+    with contextlib.closing(renewed.client()) as s3:
+        s3.list_buckets()
+
+
+def test_suspended_tenant_is_refused_and_comes_back(fleet: Fleet, b: Client) -> None:
+    client = fleet.make("sleeper")
+    client.s3.create_bucket(Bucket="shared-name")
+    assert fleet.admin("POST", "/tenants/sleeper/suspend")[1]["status"] == "suspended"
+    assert until_refused(client, "InvalidAccessKeyId") < REVOCATION_SECONDS
+    asleep, unknown = (anonymous(fleet, f"{name}.s3.test", "/shared-name") for name in ("sleeper", "nobody"))
+    assert asleep[0] == unknown[0]
+    assert asleep[1].split(b"<RequestId>")[0] == unknown[1].split(b"<RequestId>")[0]
+    b.s3.list_buckets()
+    assert fleet.admin("POST", "/tenants/sleeper/resume")[1]["status"] == "active"
+    deadline = time.monotonic() + REVOCATION_SECONDS
+    while (answer := RawClient(client.target)("GET", "/")).status != 200:
+        assert time.monotonic() < deadline
+    assert b"<Name>shared-name</Name>" in answer.body
+
+
+def test_tenant_whose_database_is_away_is_alone_in_it(fleet: Fleet, a: Client) -> None:
+    broken = {"id": "broken", "database_url": "postgresql://nobody:x@127.0.0.1:1/none"}
+    assert fleet.admin("POST", "/tenants", broken)[0] == 201
+    client = fleet.client("broken")
+    began = time.monotonic()
+    assert refusal(client.s3.list_buckets) == (503, "ServiceUnavailable")
+    assert refusal(client.s3.list_buckets) == (503, "ServiceUnavailable")
+    assert time.monotonic() - began < 5
+    a.s3.list_buckets()
+    status, health = fleet.admin("GET", "/tenants/broken/health")
+    assert (status, health["database"], health["migration"]) == (200, "unreachable", "failed")
+    assert fleet.admin("DELETE", "/tenants/broken")[0] == 204
+    assert refusal(client.s3.list_buckets) == (403, "InvalidAccessKeyId")
+
+
+def test_object_size_limit(fleet: Fleet) -> None:
+    client = fleet.make("small", limits={"max_object_bytes": 10_000})
+    client.s3.create_bucket(Bucket="bucket")
+    client.s3.put_object(Bucket="bucket", Key="fits", Body=bytes(10_000))
+    assert refusal(client.s3.put_object, Bucket="bucket", Key="large", Body=bytes(10_001)) == (400, "EntityTooLarge")
+
+
+def test_storage_quota(fleet: Fleet) -> None:
+    client = fleet.make("quota", limits={"storage_bytes": 100_000, "multipart_uploads": 2})
+    s3 = client.s3
+    s3.create_bucket(Bucket="bucket")
+    s3.put_object(Bucket="bucket", Key="blob", Body=bytes(60_000))
+    s3.put_object(Bucket="bucket", Key="inline", Body=bytes(1000))
+    assert refusal(s3.put_object, Bucket="bucket", Key="more", Body=bytes(60_000)) == (403, "QuotaExceeded")
+    assert refusal(s3.head_object, Bucket="bucket", Key="more") == (404, "404")
+    s3.put_object(Bucket="bucket", Key="blob", Body=bytes(90_000))
+    assert fleet.admin("GET", "/tenants/quota/health")[1]["used_bytes"] == 91_000
+    s3.delete_object(Bucket="bucket", Key="blob")
+    s3.put_object(Bucket="bucket", Key="more", Body=bytes(60_000))
+    uploads = [s3.create_multipart_upload(Bucket="bucket", Key=f"upload-{n}")["UploadId"] for n in range(2)]
+    assert refusal(s3.create_multipart_upload, Bucket="bucket", Key="upload-3") == (403, "QuotaExceeded")
+    part = s3.upload_part(Bucket="bucket", Key="upload-0", UploadId=uploads[0], PartNumber=1, Body=bytes(60_000))
+    complete = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    assert refusal(
+        s3.complete_multipart_upload, Bucket="bucket", Key="upload-0", UploadId=uploads[0], MultipartUpload=complete
+    ) == (403, "QuotaExceeded")
+    assert fleet.admin("PUT", "/tenants/quota/limits", {})[0] == 200
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            s3.put_object(Bucket="bucket", Key="now it fits", Body=bytes(200_000))
+            break
+        except ClientError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    s3.complete_multipart_upload(Bucket="bucket", Key="upload-0", UploadId=uploads[0], MultipartUpload=complete)
+
+
+def test_request_rate(fleet: Fleet, a: Client) -> None:
+    client = fleet.make("slow", limits={"requests_per_second": 2, "request_burst": 3})
+    outcomes = []
+    for _ in range(30):
+        answer = RawClient(client.target)("GET", "/")
+        outcomes.append(answer.status)
+        if answer.status == 503:
+            assert answer.headers["retry-after"] == "1"
+            assert b"<Code>SlowDown</Code>" in answer.body
+    # two workers, each with its own bucket of three
+    assert 3 <= outcomes.count(200) <= 20
+    assert outcomes.count(200) + outcomes.count(503) == 30
+    a.s3.list_buckets()
+
+
+def test_background_work_reaches_every_tenant(fleet: Fleet, a: Client, b: Client) -> None:
+    for client in (a, b):
+        bucket = f"sweep-{client.tenant_id}"
+        client.s3.create_bucket(Bucket=bucket)
+        root = Path(fleet.running.directory, "data", "tenants", client.tenant_id, "blobs")
+        before = {path for path in root.rglob("*") if len(path.name) == 32 and "quarantine" not in path.parts}
+        client.s3.put_object(Bucket=bucket, Key="blob", Body=os.urandom(50_000))
+        after = {path for path in root.rglob("*") if len(path.name) == 32 and "quarantine" not in path.parts}
+        (blob,) = after - before
+        client.s3.delete_object(Bucket=bucket, Key="blob")
+        deadline = time.monotonic() + 15
+        while blob.exists():
+            assert time.monotonic() < deadline, "the blob was not swept"
+            time.sleep(0.2)
+
+
+class TestAdmin:
+    def test_key_is_required(self, fleet: Fleet) -> None:
+        for key in (None, "", "wrong", ADMIN_KEY + "x", ADMIN_KEY[:-1]):
+            for path in ("/tenants", "/openapi.json", "/nothing", "/tenants/tenant-a/keys"):
+                status, document = fleet.admin("GET", path, key=key)
+                assert (status, document["code"]) == (403, "AccessDenied")
+
+    def test_bearer_is_taken_too(self, fleet: Fleet) -> None:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", fleet.admin_port, timeout=30)) as connection:
+            connection.request("GET", "/tenants", headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+            assert connection.getresponse().status == 200
+
+    def test_s3_port_serves_no_admin(self, fleet: Fleet) -> None:
+        status, _ = anonymous(fleet, "127.0.0.1", "/tenants")
+        assert status in (403, 404)
+
+    def test_tenants_are_shown_without_secrets(self, fleet: Fleet, a: Client) -> None:
+        for path in ("/tenants", "/tenants/tenant-a", "/tenants/tenant-a/keys", "/migrations", "/audit"):
+            status, document = fleet.admin("GET", path)
+            assert status == 200
+            assert "for-tests" not in json.dumps(document)
+            assert a.target.secret_access_key not in json.dumps(document)
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "expected"),
+        [
+            ("POST", "/tenants", {}, (400, "InvalidArgument")),
+            ("POST", "/tenants", {"id": "UPPER", "database_url": "postgresql:///x"}, (400, "InvalidArgument")),
+            ("POST", "/tenants", {"id": "x", "database_url": "no url"}, (400, "InvalidArgument")),
+            ("POST", "/tenants", {"id": "x", "database_url": "postgresql:///x", "typo": 1}, (400, "InvalidArgument")),
+            ("POST", "/tenants", {"id": "tenant-a", "database_url": "postgresql:///x"}, (409, "EntityAlreadyExists")),
+            ("POST", "/tenants", {"id": "default", "database_url": "postgresql:///x"}, (409, "EntityAlreadyExists")),
+            ("GET", "/tenants/nobody", None, (404, "NoSuchEntity")),
+            ("PATCH", "/tenants/nobody", {}, (404, "NoSuchEntity")),
+            ("PUT", "/tenants/tenant-a/limits", {"storage_bytes": -1}, (400, "InvalidArgument")),
+            ("PUT", "/tenants/tenant-a/limits", {"storage": 1}, (400, "InvalidArgument")),
+            ("POST", "/tenants/nobody/keys", {}, (404, "NoSuchEntity")),
+            ("POST", "/tenants/tenant-a/keys", {"role": "postgres"}, (400, "InvalidArgument")),
+            ("POST", "/tenants/tenant-a/keys", {"secret_access_key": ""}, (400, "InvalidArgument")),
+            ("DELETE", "/tenants/tenant-a/keys/NOBODY", None, (404, "NoSuchEntity")),
+            ("POST", "/tenants/tenant-a/jwks", {"jwk": {"kty": "oct"}}, (400, "InvalidArgument")),
+            ("DELETE", "/tenants/tenant-a/jwks/none", None, (404, "NoSuchEntity")),
+            ("GET", "/tenants?limit=0", None, (400, "InvalidArgument")),
+            ("GET", "/tenants?limit=x", None, (400, "InvalidArgument")),
+            ("GET", "/tenants?other=1", None, (400, "InvalidArgument")),
+            ("GET", "/nothing", None, (404, "NoSuchEntity")),
+            ("PUT", "/tenants", {}, (405, "MethodNotAllowed")),
+        ],
+    )
+    def test_refusals(
+        self, fleet: Fleet, a: Client, method: str, path: str, body: Any, expected: tuple[int, str]
+    ) -> None:
+        status, document = fleet.admin(method, path, body)
+        assert (status, document["code"]) == expected
+        assert document["message"]
+
+    def test_body_that_is_no_json(self, fleet: Fleet) -> None:
+        for content in (b"", b"{", b"[]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"id": "\\ud800"}'):
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", fleet.admin_port, timeout=30)) as wire:
+                wire.request("POST", "/tenants", content, {"apikey": ADMIN_KEY})
+                answer = wire.getresponse()
+                assert (answer.status, json.loads(answer.read())["code"]) == (400, "InvalidArgument")
+
+    def test_jwks(self, fleet: Fleet, a: Client) -> None:
+        jwk = {"kty": "oct", "kid": "one", "alg": "HS256", "k": "c2VjcmV0c2VjcmV0c2VjcmV0"}
+        assert fleet.admin("POST", "/tenants/tenant-a/jwks", {"jwk": jwk})[1]["signing"] is True
+        assert fleet.admin("POST", "/tenants/tenant-a/jwks", {"jwk": jwk | {"kid": "two"}})[1]["signing"] is False
+        assert fleet.admin("POST", "/tenants/tenant-a/jwks/two/roll")[0] == 200
+        _, listed = fleet.admin("GET", "/tenants/tenant-a/jwks")
+        assert {key["kid"]: key["signing"] for key in listed["keys"]} == {"one": False, "two": True}
+        assert jwk["k"] not in json.dumps(listed)
+        assert fleet.admin("DELETE", "/tenants/tenant-a/jwks/one")[0] == 204
+
+    def test_what_it_changes_is_audited(self, fleet: Fleet, a: Client) -> None:
+        fleet.admin("PATCH", "/tenants/tenant-a", {"description": "renamed"})
+        _, page = fleet.admin("GET", "/audit?tenant=tenant-a&limit=1")
+        (entry,) = page["entries"]
+        assert (entry["actor"], entry["action"], entry["changed"]) == ("admin API", "update tenant", ["description"])
+        assert (entry["client_address"], bool(entry["request_id"])) == ("127.0.0.1", True)
+
+    def test_pages(self, fleet: Fleet, a: Client, b: Client) -> None:
+        found: list[str] = []
+        after = ""
+        while True:
+            _, page = fleet.admin("GET", f"/tenants?limit=1&after={after}")
+            found += [tenant["id"] for tenant in page["tenants"]]
+            if page["next"] is None:
+                break
+            after = page["next"]
+        assert found == sorted(found)
+        assert {"tenant-a", "tenant-b"} <= set(found)
+
+    def test_openapi_describes_every_route(self, fleet: Fleet) -> None:
+        status, document = fleet.admin("GET", "/openapi.json")
+        assert (status, document["openapi"]) == (200, "3.1.0")
+        assert set(document["paths"]["/tenants/{id}"]) == {"get", "patch", "delete"}
+        text = json.dumps(document)
+        for reference in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
+            assert reference in document["components"]["schemas"]
+
+
+class TestCommandLine:
+    def test_tenants_keys_and_migrations(self, fleet: Fleet, b: Client) -> None:
+        run = fleet.running.run
+        listed = json.loads(run("tenants", "list", "--json").stdout)
+        assert "tenant-b" in {tenant["id"] for tenant in listed}
+        assert (
+            json.loads(run("tenants", "limits", "tenant-b", '{"requests_per_second": 1000}', "--json").stdout)[
+                "requests_per_second"
+            ]
+            == 1000
+        )
+        key = json.loads(run("keys", "create", "--tenant", "tenant-b", "--json").stdout)
+        target = replace(b.target, access_key_id=key["access_key_id"], secret_access_key=key["secret_access_key"])
+        with contextlib.closing(target.client()) as s3:
+            assert s3.list_buckets()["Owner"]["ID"] == b.s3.list_buckets()["Owner"]["ID"]
+        run("keys", "revoke", "--tenant", "tenant-b", key["access_key_id"])
+        assert until_refused(Client("tenant-b", target, None), "InvalidAccessKeyId") < REVOCATION_SECONDS
+        run("migrate", "run", "tenant-b")
+        states = json.loads(run("migrate", "status", "--json").stdout)
+        assert {"tenant-b": "current"}.items() <= {state["tenant_id"]: state["status"] for state in states}.items()
+        assert json.loads(run("tenants", "health", "tenant-b", "--json").stdout)["database"] == "ok"
+
+    def test_keys_of_another_tenant_are_not_there(self, fleet: Fleet, a: Client, b: Client) -> None:
+        listed = json.loads(fleet.running.run("keys", "list", "--tenant", "tenant-a", "--json").stdout)
+        assert a.target.access_key_id in {key["access_key_id"] for key in listed}
+        assert b.target.access_key_id not in {key["access_key_id"] for key in listed}
+
+
+def test_no_secret_and_no_canary_is_in_the_log(fleet: Fleet, a: Client, b: Client) -> None:
+    log = fleet.running.log.read_text(errors="replace")
+    assert a.target.secret_access_key not in log
+    assert "for-tests" not in log
+    assert ADMIN_KEY not in log
+    assert "Traceback" not in log
+
+
+def test_requests_of_many_tenants_at_once_never_mix(fleet: Fleet, a: Client, b: Client) -> None:
+    clients = (a, b)
+    for client in clients:
+        client.s3.create_bucket(Bucket="mixed")
+        client.s3.put_object(Bucket="mixed", Key="who", Body=client.tenant_id.encode())
+
+    def ask(number: int) -> bool:
+        client = random.Random(number).choice(clients)
+        return bool(client.s3.get_object(Bucket="mixed", Key="who")["Body"].read() == client.tenant_id.encode())
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(400)))
