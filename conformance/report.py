@@ -29,10 +29,13 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "listing": "Listings",
     "multipart": "Multipart uploads",
     "uploads_listing": "Multipart uploads",
+    "lifecycle": "Lifecycle",
     "versions": "Versions",
     "object_lock": "Object lock",
+    "bucket_encryption": "Configurations of buckets",
     "tagging": "Tags",
     "cors": "Cross-origin rules",
+    "fixed": "Accepted where nothing would change (the owner pays, no logging, no notifications)",
     "configuration": "Answered as AWS does where nothing is configured (these cannot be set yet)",
 }
 # Answered by the front itself: the form upload and the CORS preflight.

@@ -10,7 +10,7 @@ import structlog
 
 from gateway.auth.credentials import CredentialStore
 from gateway.auth.identify import Identify
-from gateway.compose import host_name, open_session, open_stores
+from gateway.compose import host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
 from gateway.jobs.epoch import EpochKeeper
@@ -48,11 +48,14 @@ class Rowlock:
         self._blobs = open_stores(settings, self._epochs.epoch)
         self._control = PostgresControlDatabase(gateway_url, timeout_seconds=settings.database_pool_timeout_seconds)
         tenant = Tenant(SINGLE_TENANT, settings.region)
-        registry = PostgresRegistry(self._control, MasterKey.load(settings, settings.data_dir), SINGLE_TENANT)
+        master_key = MasterKey.load(settings, settings.data_dir)
+        registry = PostgresRegistry(self._control, master_key, SINGLE_TENANT)
+        self._encryption = open_encryption(settings, master_key, tenant.id)
         services = Services(
             session=self._session,
             blobs=self._blobs,
             limits=Limits(settings.max_object_bytes, settings.max_put_bytes, settings.inline_max_bytes),
+            encryption=self._encryption,
         )
         identify = Identify(tenant, CredentialStore(registry), allow_sigv2_post=settings.allow_sigv2_post)
         front = S3Front(
@@ -87,6 +90,7 @@ class Rowlock:
         await self._epochs.stop()
         for store in self._blobs.stores.values():
             await store.close()
+        await self._encryption.close()
         await self._control.__aexit__(None, None, None)
         await self._session.close()
         await send({"type": "lifespan.shutdown.complete"})

@@ -47,6 +47,20 @@ class Settings(BaseSettings):
     secret_access_key: SecretStr | None = Field(None, description="Its secret")
     master_key: SecretStr | None = Field(None, description="32 bytes, base64: encrypts stored secrets")
     master_key_file: Path | None = Field(None, description="File that holds the master key (default: in data_dir)")
+    previous_master_keys: SecretStr | None = Field(
+        None, description="Master keys used before, base64, with commas between: they open what they sealed"
+    )
+
+    # encryption of objects
+    kms_key_ids: str | None = Field(
+        None, description="Names of keys that aws:kms may write with, with commas between (default: any name)"
+    )
+    kms_default_key_id: str = Field(
+        "aws/s3", min_length=1, description="Name of the key of aws:kms where the client gives none"
+    )
+    customer_keys_over_http: bool = Field(
+        False, description="Take customer-provided keys (SSE-C) over plain http too; S3 asks for https"
+    )
 
     # what is accepted
     allow_sigv2_post: bool = Field(
@@ -74,6 +88,9 @@ class Settings(BaseSettings):
     epoch_dead_seconds: float = Field(60.0, gt=0, description="Silence after which a worker counts as dead")
     quarantine_seconds: float = Field(
         14 * 86_400.0, ge=0, description="How long ownerless bytes are kept before they are destroyed"
+    )
+    lifecycle_day_seconds: float = Field(
+        86_400.0, gt=0, le=86_400, description="What lifecycle rules take for a day; less only to test them"
     )
 
     # what it says

@@ -7,6 +7,9 @@ from typing import Final
 
 SERVED: Final = frozenset(
     {
+        "DeleteBucketEncryption", "PutBucketEncryption",
+        "DeleteBucketLifecycle", "PutBucketLifecycleConfiguration", "PutBucketLogging",
+        "PutBucketNotificationConfiguration", "PutBucketRequestPayment",
         "DeleteBucketCors", "DeleteBucketTagging", "DeleteObjectTagging", "PutBucketCors", "PutBucketTagging",
         "PutObjectTagging",
         "GetObjectAttributes", "GetObjectLegalHold", "GetObjectRetention",

@@ -5,16 +5,17 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from gateway.blobs.protocol import BlobReader, BlobStore
+from gateway.blobs.encrypted import BlobSource
+from gateway.blobs.protocol import BlobReader
 from gateway.blobs.readers import FileReader, Segment
 from gateway.errors import StorageError
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestPart:
-    """One part: which store holds it and how long it is according to the rows."""
+    """One part: where it is read from and how long it is according to the rows."""
 
-    store: BlobStore
+    store: BlobSource
     blob_id: str
     size_bytes: int
 

@@ -46,7 +46,8 @@ def epoch_of(blob_id: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class BlobDescription:
-    """What is kept beside the bytes, enough to rebuild the row; Postgres stays the truth."""
+    """What is kept beside the bytes, enough to rebuild the row; Postgres stays the truth. ``encryption`` is empty for
+    plaintext, else the JSON of the row's column."""
 
     tenant_id: str
     bucket: str
@@ -55,6 +56,7 @@ class BlobDescription:
     etag: str
     content_type: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    encryption: str = ""
 
 
 @dataclass(frozen=True, slots=True)

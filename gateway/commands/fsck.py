@@ -8,11 +8,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gateway.app import SINGLE_TENANT
 from gateway.commands.config import load_settings
 from gateway.commands.database import connect_urls
 from gateway.compose import engine_room
 from gateway.config import Settings
+from gateway.encryption.vault import Vault
 from gateway.jobs.fsck import Fsck, FsckReport
+from gateway.tenants.secrets import MasterKey
 
 
 def fsck(
@@ -43,5 +46,6 @@ def fsck(
 
 
 async def _check(settings: Settings, gateway_url: str, *, checksums: bool, quarantine: bool) -> FsckReport:
+    vault = Vault(MasterKey.load(settings, settings.data_dir), SINGLE_TENANT) if checksums else None
     async with engine_room(settings, gateway_url) as (session, stores):
-        return await Fsck(session, stores, read_bytes=checksums, quarantine=quarantine).run()
+        return await Fsck(session, stores, read_bytes=checksums, quarantine=quarantine, vault=vault).run()

@@ -1,12 +1,13 @@
 """What the server asks for itself: epochs, garbage, and what fsck compares. Runs as ``rowlock_engine``."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from gateway import statements
 from gateway.context import system_scope
+from gateway.metadata.records import json_document
 from gateway.metadata.session import Session
 
 _SQL: Final = statements.load("engine")
@@ -24,13 +25,14 @@ class Garbage:
 
 @dataclass(frozen=True, slots=True)
 class OwnedBlobs:
-    """A row that owns blobs: an object, or a part of an open upload."""
+    """A row that owns blobs: an object, or a part of an open upload. ``blobs`` are ids and sizes of the plaintext."""
 
     bucket: str
     key: str
     backend: str
     blobs: tuple[tuple[str, int], ...]
     etag: str
+    encryption: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class InlineObject:
     content: bytes
     size_bytes: int
     etag: str
+    encryption: Mapping[str, Any] | None = None
 
 
 async def begin_epoch(session: Session, host: str, process_id: int) -> int:
@@ -144,9 +147,9 @@ async def objects_with_blobs(session: Session, page_size: int = 1000) -> AsyncIt
         system_scope("rowlock.fsck"), _SQL["page_of_blobs"], after=after, page_size=page_size
     ):
         for row in rows:
-            _, bucket, key, backend, blob_id, size, etag, part_sizes, part_blobs = row
+            _, bucket, key, backend, blob_id, size, etag, part_sizes, part_blobs, encryption = row
             blobs = ((blob_id, size),) if blob_id else tuple(zip(part_blobs, part_sizes, strict=True))
-            yield OwnedBlobs(bucket, key, backend, blobs, etag)
+            yield OwnedBlobs(bucket, key, backend, blobs, etag, json_document(encryption))
         after = rows[-1][0]
 
 
@@ -157,8 +160,8 @@ async def parts_with_blobs(session: Session, page_size: int = 1000) -> AsyncIter
         system_scope("rowlock.fsck"), _SQL["page_of_parts"], after=after, page_size=page_size
     ):
         for row in rows:
-            _, bucket, key, backend, blob_id, size, etag = row
-            yield OwnedBlobs(bucket, key, backend, ((blob_id, size),), etag)
+            _, bucket, key, backend, blob_id, size, etag, encryption = row
+            yield OwnedBlobs(bucket, key, backend, ((blob_id, size),), etag, json_document(encryption))
         after = rows[-1][0]
 
 
@@ -169,5 +172,6 @@ async def inline_objects(session: Session, page_size: int = 1000) -> AsyncIterat
         system_scope("rowlock.fsck"), _SQL["page_of_inline"], after=after, page_size=page_size
     ):
         for row in rows:
-            yield InlineObject(*row[1:])
+            _, bucket, key, content, size, etag, encryption = row
+            yield InlineObject(bucket, key, content, size, etag, json_document(encryption))
         after = rows[-1][0]

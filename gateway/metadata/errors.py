@@ -1,7 +1,8 @@
 """From SQLSTATE to the catalogue. The text of a database error never reaches a caller: it may show SQL or hosts."""
 
+import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
@@ -57,6 +58,17 @@ class ReferencedRow(Exception):
     """A foreign key refused the statement: what it needs is gone, or what it removes is needed."""
 
 
+class DefaultEncryptionDiffers(StorageError):
+    """The bucket's default encryption is not what the write assumed. ``default`` is what it is, None for none.
+
+    Whoever still has the bytes encrypts them so and writes again; to a client it is a reason to try again.
+    """
+
+    def __init__(self, default: Mapping[str, Any] | None) -> None:
+        super().__init__("ServiceUnavailable")
+        self.default: Final = default
+
+
 class OutcomeUnknown(StorageError):
     """The connection was lost while a write was under way: it may have been committed or not."""
 
@@ -75,6 +87,8 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, psycopg.errors.ForeignKeyViolation):
         return ReferencedRow()
     state: str | None = getattr(error, "sqlstate", None)
+    if state == "RL014":
+        return DefaultEncryptionDiffers(json.loads(_detail(error) or "null"))
     if state is not None and state in _BY_SQLSTATE:
         condition = _condition(error)
         fields = {"Condition": condition} if condition else {}
@@ -99,5 +113,10 @@ def is_connection_loss(error: Exception) -> bool:
 
 
 def _condition(error: Exception) -> str | None:
-    detail = getattr(getattr(error, "diag", None), "message_detail", None)
+    detail = _detail(error)
     return detail if detail in ("If-Match", "If-None-Match") else None
+
+
+def _detail(error: Exception) -> str | None:
+    detail: str | None = getattr(getattr(error, "diag", None), "message_detail", None)
+    return detail

@@ -69,7 +69,8 @@ async def probe_part(
     [row] = await session.fetch(
         scope, _SQL["probe_part"], upload_id=upload_id, bucket=bucket, key=key, size_bytes=size_bytes
     )
-    return UploadForPart(*row)
+    backend, version, algorithm, kind, attributes = row
+    return UploadForPart(backend, version, algorithm, kind, Attributes.of(attributes).encryption)
 
 
 async def record_part(

@@ -28,6 +28,7 @@ from gateway.metadata.records import (
     Visibility,
     Written,
     headers_of,
+    json_document,
     metadata_json,
 )
 from gateway.metadata.session import Row, Session, Transaction
@@ -129,9 +130,9 @@ async def probe_put_object(
     headers: Headers,
     size_bytes: int | None,
     condition: WriteCondition,
-) -> None:
-    """Would this write be let in? Raises what the write would."""
-    await session.fetch(
+) -> Mapping[str, Any] | None:
+    """Would this write be let in? Raises what the write would. Returns the bucket's default encryption."""
+    [row] = await session.fetch(
         scope,
         _SQL["probe_put_object"],
         bucket=bucket,
@@ -143,6 +144,7 @@ async def probe_put_object(
         if_match=condition.if_match,
         if_none_match=condition.if_none_match,
     )
+    return json_document(row[0])
 
 
 async def replace_metadata(
@@ -172,8 +174,8 @@ async def replace_metadata(
     )
     if not rows:
         return Replaced(None)
-    [[modified]] = rows
-    return Replaced(modified, keeps_versions=modified is None)
+    [[modified, revision]] = rows
+    return Replaced(modified, keeps_versions=modified is None, lifecycle_revision=revision)
 
 
 async def replace_tags(session: Session, scope: Scope, record: ObjectRecord, tags: Mapping[str, str]) -> bool:
@@ -388,7 +390,7 @@ def _object(row: Row) -> ObjectRecord:
         is_stored=row[7] is not None,
         version=row[1] or "",
         is_versioned=row[2],
-        headers=headers_of(_document(row[3]), _document(row[4])),
+        headers=headers_of(json_document(row[3]), json_document(row[4])),
         updated_at=row[5],
         owner_id=row[6],
         size_bytes=row[7] or 0,
@@ -401,7 +403,8 @@ def _object(row: Row) -> ObjectRecord:
         part_checksums=tuple(row[14] or ()),
         checksum=Checksum(algorithm, kind, value) if algorithm and kind and value else None,
         attributes=_attributes(row[18:24]),
-        is_delete_marker=bool(row[24:] and row[24]),
+        lifecycle_revision=row[24],
+        is_delete_marker=bool(row[25:] and row[25]),
     )
 
 
@@ -409,10 +412,6 @@ def _attributes(columns: Row) -> Attributes:
     if columns == _NO_COLUMNS:
         return NO_ATTRIBUTES
     tags, acl, lock_mode, lock_until, legal_hold, encryption = columns
-    return Attributes(_document(tags), _document(acl), lock_mode, lock_until, legal_hold, _document(encryption))
-
-
-def _document(value: Any) -> dict[str, Any] | None:
-    if isinstance(value, str | bytes):
-        value = json.loads(value)
-    return value if isinstance(value, dict) else None
+    return Attributes(
+        json_document(tags), json_document(acl), lock_mode, lock_until, legal_hold, json_document(encryption)
+    )

@@ -52,10 +52,12 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a committed write is known by. ``version_id`` is None unless the bucket keeps versions."""
+    """What a committed write is known by. ``version_id`` is None unless the bucket keeps versions;
+    ``lifecycle_revision`` names the lifecycle rules of the bucket, if it has any."""
 
     modified: datetime
     version_id: str | None = None
+    lifecycle_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Replaced:
 
     modified: datetime | None
     keeps_versions: bool = False
+    lifecycle_revision: int | None = None
 
 
 class VersioningStatus(StrEnum):
@@ -142,6 +145,13 @@ def metadata_json(headers: Headers, size_bytes: int | None, etag: str | None, mo
     return json.dumps(document, ensure_ascii=False)
 
 
+def json_document(value: Any) -> dict[str, Any] | None:
+    """A jsonb column, as text or read already; None for NULL and for what is no object."""
+    if isinstance(value, str | bytes):
+        value = json.loads(value)
+    return value if isinstance(value, dict) else None
+
+
 def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, Any] | None) -> Headers:
     """Read the two columns back; a row made by hand may lack anything, or hold what is no text."""
     found = metadata or {}
@@ -155,7 +165,12 @@ def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, A
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What S3 keeps of a version besides its headers: tags, ACL, object lock, encryption."""
+    """What S3 keeps of a version besides its headers: tags, ACL, object lock, encryption.
+
+    The last two are not kept. They say where ``encryption`` (or that there is none) comes from, so that the commit can
+    compare it with the bucket's default: ``bucket_default`` is the default it follows, and ``encryption_settled`` that
+    it was chosen before, when an upload began. With neither, the request asked for it.
+    """
 
     tags: Mapping[str, str] | None = None
     acl: Mapping[str, Any] | None = None
@@ -163,6 +178,8 @@ class Attributes:
     lock_until: datetime | None = None
     legal_hold: bool | None = None
     encryption: Mapping[str, Any] | None = None
+    bucket_default: Mapping[str, Any] | None = None
+    encryption_settled: bool | None = None
 
     @property
     def json(self) -> str | None:
@@ -174,6 +191,8 @@ class Attributes:
             "lock_until": self.lock_until.isoformat() if self.lock_until else None,
             "legal_hold": self.legal_hold,
             "encryption": dict(self.encryption) if self.encryption is not None else None,
+            "bucket_default": dict(self.bucket_default) if self.bucket_default is not None else None,
+            "encryption_settled": self.encryption_settled,
         }
         found = {name: value for name, value in document.items() if value is not None}
         return json.dumps(found, ensure_ascii=False) if found else None
@@ -195,6 +214,7 @@ class ObjectRecord:
     """A row of storage.objects. Exactly one of ``content``, ``blob_id`` and ``part_blobs`` is set if it is stored.
 
     ``is_stored`` is False for a row made by plain SQL: it describes an object whose bytes nobody ever sent.
+    ``lifecycle_revision`` names the lifecycle rules of its bucket; None where there are none.
     """
 
     id: UUID
@@ -214,6 +234,7 @@ class ObjectRecord:
     part_checksums: tuple[str, ...]
     checksum: Checksum | None
     attributes: Attributes = NO_ATTRIBUTES
+    lifecycle_revision: int | None = None
     is_delete_marker: bool = False
 
     @property
@@ -337,3 +358,4 @@ class UploadForPart:
     version: str
     checksum_algorithm: str | None
     checksum_type: str | None
+    encryption: Mapping[str, Any] | None = None

@@ -85,17 +85,7 @@ def refuse_unimplemented_writing(document: Any) -> None:
     refuse_unimplemented(
         document,
         write_offset_bytes="x-amz-write-offset-bytes",
-        server_side_encryption="x-amz-server-side-encryption",
-        sse_customer_algorithm="x-amz-server-side-encryption-customer-algorithm",
-        sse_customer_key="x-amz-server-side-encryption-customer-key",
-        copy_source_sse_customer_algorithm="x-amz-copy-source-server-side-encryption-customer-algorithm",
         object_lock_event_hold="x-amz-object-lock-event-hold",
         object_lock_event_hold_duration_days="x-amz-object-lock-event-hold-duration-days",
         object_lock_event_hold_duration_years="x-amz-object-lock-event-hold-duration-years",
     )
-
-
-def refuse_customer_key(document: Any) -> None:
-    """No object is stored under a customer's key, so a read must not bring one."""
-    if getattr(document, "sse_customer_algorithm", None) or getattr(document, "sse_customer_key", None):
-        raise StorageError("InvalidRequest", "The encryption parameters are not applicable to this object.")

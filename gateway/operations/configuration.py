@@ -9,10 +9,6 @@ from gateway.operations.shapes import (
     GetBucketAccelerateConfigurationOutput,
     GetBucketAclInput,
     GetBucketAclOutput,
-    GetBucketEncryptionInput,
-    GetBucketEncryptionOutput,
-    GetBucketLifecycleConfigurationInput,
-    GetBucketLifecycleConfigurationOutput,
     GetBucketLoggingInput,
     GetBucketLoggingOutput,
     GetBucketNotificationConfigurationInput,
@@ -90,20 +86,6 @@ async def get_bucket_policy_status(
 ) -> GetBucketPolicyStatusOutput:
     """No policy, so no status of it."""
     raise await _not_configured(services, call, asked.bucket, "NoSuchBucketPolicy")
-
-
-async def get_bucket_lifecycle(
-    services: Services, call: Call, asked: GetBucketLifecycleConfigurationInput
-) -> GetBucketLifecycleConfigurationOutput:
-    """No lifecycle rules."""
-    raise await _not_configured(services, call, asked.bucket, "NoSuchLifecycleConfiguration")
-
-
-async def get_bucket_encryption(
-    services: Services, call: Call, asked: GetBucketEncryptionInput
-) -> GetBucketEncryptionOutput:
-    """No default encryption."""
-    raise await _not_configured(services, call, asked.bucket, "ServerSideEncryptionConfigurationNotFoundError")
 
 
 async def get_bucket_ownership_controls(

@@ -3,20 +3,20 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from gateway.blobs.protocol import BlobDescription, CopyingStore
 from gateway.context import Call
+from gateway.encryption.keys import StoredEncryption
 from gateway.errors import StorageError
 from gateway.metadata import objects
+from gateway.metadata.errors import DefaultEncryptionDiffers
 from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord, Written
-from gateway.operations import access, checksums, object_lock, upload, versions
+from gateway.operations import access, checksums, encryption, expiration, object_lock, upload, versions
 from gateway.operations.content import open_content
-from gateway.operations.objects import (
-    NO_WRITE_CONDITION,
-    headers_from,
-    require_source_conditions,
-)
+from gateway.operations.encryption import Cipher, Wanted
+from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
 from gateway.operations.services import Services
 from gateway.operations.shapes import CopyObjectInput, CopyObjectOutput, CopyObjectResult, UploadPartCopyInput
 from gateway.operations.tags import header_tags
@@ -66,10 +66,13 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
     """
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
+    wanted = encryption.requested(services.encryption, call, asked)
+    source_customer = encryption.customer_key(services.encryption, call, asked, source=True)
     new_tags = (header_tags(asked.tagging) or {}) if asked.tagging_directive == "REPLACE" else None
     lock = object_lock.attributes_from(asked)
     for _ in range(_ATTEMPTS):
         source = await find_source(services, call, asked)
+        source_cipher = encryption.unlock(services.encryption, source.attributes.encryption, source_customer)
         if source.size_bytes > _MAX_COPY_BYTES:
             raise StorageError(
                 "InvalidRequest",
@@ -81,20 +84,28 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
         onto_itself = asked.copy_source == CopySource(asked.bucket, asked.key, None)
         if onto_itself:
             _require_change(asked, source, headers)
-            if asked.checksum_algorithm is None and lock == NO_ATTRIBUTES and not source.is_versioned:
-                replaced = await objects.replace_metadata(
-                    services.session, call.scope, asked.bucket, asked.key, source, headers, new_tags, condition
-                )
-                if replaced.modified is not None:
-                    return _answer(source, source.etag, Written(replaced.modified), source.checksum)
-                if not replaced.keeps_versions:
-                    continue
+            if _touches_row_only(asked, source, lock, wanted, source_customer):
+                try:
+                    replaced = await objects.replace_metadata(
+                        services.session, call.scope, asked.bucket, asked.key, source, headers, new_tags, condition
+                    )
+                except DefaultEncryptionDiffers:
+                    pass  # a plain object in a bucket that encrypts by now: its bytes are written again
+                else:
+                    modified, revision = replaced.modified, replaced.lifecycle_revision
+                    if modified is not None:
+                        return await _touched(services, asked, source, modified, revision, new_tags, source_cipher)
+                    if not replaced.keeps_versions:
+                        continue
         owner_id, size = call.principal.subject, source.size_bytes
-        await objects.probe_put_object(
+        default = await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
         )
         try:
-            new = await _copied(services, call, asked, source, headers, new_tags, lock)
+            target = wanted or Wanted.by_default(default)
+            if target is None and onto_itself:
+                target = Wanted.as_stored(source_cipher)
+            new, cipher = await _copied(services, call, asked, source, source_cipher, headers, new_tags, lock, target)
         except FileNotFoundError:
             # The source was overwritten and its blob destroyed between reading the row and the bytes.
             continue
@@ -109,6 +120,8 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                     else condition
                 )
                 written = await objects.put_object(services.session, call.scope, new, final)
+        except DefaultEncryptionDiffers:
+            continue
         except StorageError as error:
             if (
                 onto_itself
@@ -118,8 +131,28 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                 continue
             raise
         await failpoint_async("copy.after_commit")
-        return _answer(source, new.etag, written, new.checksum)
+        expires = await expiration.of_written(services, new, written)
+        return _answer(source, new.etag, written, new.checksum, cipher, expires)
     raise StorageError("ConditionalRequestConflict")
+
+
+async def _touched(
+    services: Services,
+    asked: CopyObjectInput,
+    source: ObjectRecord,
+    modified: datetime,
+    lifecycle_revision: int | None,
+    new_tags: Mapping[str, str] | None,
+    cipher: Cipher | None,
+) -> CopyObjectOutput:
+    changed = replace(
+        source,
+        updated_at=modified,
+        attributes=source.attributes if new_tags is None else replace(source.attributes, tags=new_tags),
+        lifecycle_revision=lifecycle_revision,
+    )
+    expires = await expiration.of_record(services, asked.bucket, asked.key, changed)
+    return _answer(source, source.etag, Written(modified), source.checksum, cipher, expires)
 
 
 async def _copied(
@@ -127,10 +160,13 @@ async def _copied(
     call: Call,
     asked: CopyObjectInput,
     source: ObjectRecord,
+    source_cipher: Cipher | None,
     headers: Headers,
     new_tags: Mapping[str, str] | None,
     lock: Attributes,
-) -> NewObject:
+    wanted: Wanted | None,
+) -> tuple[NewObject, Cipher | None]:
+    """The copy, its bytes durable, and what it is encrypted with. The bytes are shared where its encryption allows."""
     version = upload.new_version()
     new = NewObject(
         bucket=asked.bucket,
@@ -144,36 +180,57 @@ async def _copied(
         checksum=source.checksum,
         attributes=replace(lock, tags=source.attributes.tags if new_tags is None else new_tags),
     )
-    describe = upload.describe(call, asked.bucket, asked.key, version, headers)
     algorithm = asked.checksum_algorithm
     another_checksum = algorithm is not None and (source.checksum is None or source.checksum.algorithm != algorithm)
-    if not another_checksum and source.content is None:
+    blob_ids = source.part_blobs or ((source.blob_id,) if source.blob_id else ())
+    plain = source_cipher is None and wanted is None
+    shared = None
+    if blob_ids and source_cipher is not None and wanted is not None:
+        shared = encryption.shared_cipher(services.encryption, source_cipher, wanted, blob_ids)
+    if not another_checksum and blob_ids and (plain or shared is not None):
         store = services.blobs.named(source.backend)
         if store is services.blobs.default and isinstance(store, CopyingStore):
             epoch = services.blobs.epoch.number
-            sources = source.part_blobs or ((source.blob_id,) if source.blob_id else ())
-            targets = tuple(services.blobs.new_blob_id() for _ in sources)
-            await _copy_blobs(services, store, sources, targets, describe(source.etag))
-            placed = replace(new, epoch=epoch, backend=store.name)
+            targets = tuple(services.blobs.new_blob_id() for _ in blob_ids)
+            description = upload.describe(call, asked.bucket, asked.key, version, headers)(source.etag)
+            await _copy_blobs(services, store, blob_ids, targets, description, shared.stored if shared else None)
+            attributes = encryption.with_encryption(new.attributes, shared)
+            placed = replace(new, epoch=epoch, backend=store.name, attributes=attributes)
             if source.part_blobs:
                 return replace(
                     placed, part_blobs=targets, part_sizes=source.part_sizes, part_checksums=source.part_checksums
-                )
-            return replace(placed, blob_id=targets[0])
-    if source.content is not None and not another_checksum:
-        return new
-    reader = await open_content(services, source, 0, source.size_bytes)
-    wanted = checksums.digest_name(algorithm) if algorithm else checksums.DEFAULT_ALGORITHM
-    received = await upload.receive_copy(services, reader, describe, (wanted,))
+                ), shared
+            return replace(placed, blob_id=targets[0]), shared
+    if source.content is not None and not another_checksum and plain:
+        return new, None
+    cipher = encryption.new_cipher(services.encryption, wanted)
+    reader = await open_content(services, source, 0, source.size_bytes, source_cipher)
+    digest = checksums.digest_name(algorithm) if algorithm else _full_object_digest(source.checksum)
+    received = await upload.receive_copy(
+        services,
+        reader,
+        upload.describe(call, asked.bucket, asked.key, version, headers, cipher),
+        (digest,),
+        cipher,
+        allow_inline=True,
+    )
     return replace(
         new,
-        content=None,
+        content=received.content,
         etag=received.etag,
         epoch=received.epoch,
         backend=received.backend,
         blob_id=received.blob_id,
-        checksum=checksums.full_object(wanted, received.digests[wanted]),
-    )
+        checksum=checksums.full_object(digest, received.digests[digest]),
+        attributes=encryption.with_encryption(new.attributes, cipher),
+    ), cipher
+
+
+def _full_object_digest(checksum: Checksum | None) -> str:
+    """The checksum a copy is given whose bytes were written again: its source's, if that is one of all bytes."""
+    if checksum is None or checksum.type != checksums.FULL_OBJECT:
+        return checksums.DEFAULT_ALGORITHM
+    return checksums.digest_name(checksum.algorithm)
 
 
 async def _copy_blobs(
@@ -182,17 +239,20 @@ async def _copy_blobs(
     sources: Sequence[str],
     targets: Sequence[str],
     description: BlobDescription,
+    stored: StoredEncryption | None,
 ) -> None:
     limit = asyncio.Semaphore(_CONCURRENT_PARTS)
 
-    async def copy_one(source_id: str, target_id: str) -> None:
+    async def copy_one(source_id: str, target_id: str, origin: str) -> None:
         async with limit:
-            await store.copy(source_id, target_id, description)
+            encrypted = encryption.describe(replace(stored, origins=(origin,))) if stored else ""
+            await store.copy(source_id, target_id, replace(description, encryption=encrypted))
 
     try:
         async with asyncio.TaskGroup() as group:
-            for source_id, target_id in zip(sources, targets, strict=True):
-                group.create_task(copy_one(source_id, target_id))
+            origins = stored.origins if stored else sources
+            for source_id, target_id, origin in zip(sources, targets, origins, strict=True):
+                group.create_task(copy_one(source_id, target_id, origin))
     except BaseException as failure:
         services.blobs.doubt(services.blobs.default.name, targets)
         # An except* clause would raise a group again, which nobody awaits.
@@ -212,9 +272,24 @@ def _headers(asked: CopyObjectInput, source: ObjectRecord) -> Headers:
     )
 
 
+def _touches_row_only(
+    asked: CopyObjectInput, source: ObjectRecord, lock: Attributes, wanted: Wanted | None, customer: object | None
+) -> bool:
+    """May a copy onto itself leave the bytes, and the version, as they are?"""
+    return (
+        asked.checksum_algorithm is None
+        and lock == NO_ATTRIBUTES
+        and not source.is_versioned
+        and wanted is None
+        and customer is None
+    )
+
+
 def _require_change(asked: CopyObjectInput, source: ObjectRecord, headers: Headers) -> None:
     """S3 refuses a copy of an object onto itself that changes nothing."""
     if asked.metadata_directive == "REPLACE" or asked.checksum_algorithm is not None:
+        return
+    if asked.server_side_encryption is not None or asked.sse_customer_algorithm is not None:
         return
     if asked.storage_class is not None or headers.website_redirect_location != source.headers.website_redirect_location:
         return
@@ -225,9 +300,18 @@ def _require_change(asked: CopyObjectInput, source: ObjectRecord, headers: Heade
     )
 
 
-def _answer(source: ObjectRecord, etag: str, written: Written, checksum: Checksum | None) -> CopyObjectOutput:
+def _answer(
+    source: ObjectRecord,
+    etag: str,
+    written: Written,
+    checksum: Checksum | None,
+    cipher: Cipher | None,
+    expires: str | None,
+) -> CopyObjectOutput:
     return CopyObjectOutput(
         version_id=written.version_id,
         copy_source_version_id=source.version if source.is_versioned else None,
+        expiration=expires,
         copy_object_result=CopyObjectResult(etag=etag, last_modified=written.modified, **checksums.fields(checksum)),
+        **encryption.answer_written(cipher),
     )

@@ -6,6 +6,7 @@ whatever the size (DESIGN §6).
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -13,11 +14,12 @@ from gateway.blobs.digest import multipart_etag
 from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.metadata import multipart, objects
-from gateway.metadata.errors import OutcomeUnknown
+from gateway.metadata.errors import DefaultEncryptionDiffers, OutcomeUnknown
 from gateway.metadata.records import Checksum, Headers, NewObject, PartRecord, UploadForPart, UploadRecord
-from gateway.operations import access, checksums, owners, upload
+from gateway.operations import access, checksums, encryption, expiration, owners, upload
 from gateway.operations.content import open_content
 from gateway.operations.copying import find_source
+from gateway.operations.encryption import Cipher, Wanted
 from gateway.operations.objects import NO_WRITE_CONDITION, attributes_from, headers_from
 from gateway.operations.services import Services
 from gateway.operations.shapes import (
@@ -45,6 +47,7 @@ MIN_PART_BYTES: Final = 5 * 1024 * 1024
 MAX_PARTS: Final = 10_000
 _PAGE: Final = 1000
 _READ_ATTEMPTS: Final = 3
+_WRITE_ATTEMPTS: Final = 3
 _STANDARD: Final = "STANDARD"
 
 
@@ -54,27 +57,38 @@ async def create_multipart_upload(
     """Begin an upload; the caller must be allowed to put the key."""
     access.refuse_unimplemented_writing(asked)
     kind = checksums.upload_type(asked.checksum_algorithm, asked.checksum_type)
+    wanted = encryption.requested(services.encryption, call, asked)
+    defaults = services.encryption.defaults
     upload_id = upload.new_version()
-    await multipart.create_multipart_upload(
-        services.session,
-        call.scope,
-        upload_id=upload_id,
-        bucket=asked.bucket,
-        key=asked.key,
-        version=upload.new_version(),
-        owner_id=call.principal.subject,
-        headers=headers_from(asked),
-        backend=services.blobs.default.name,
-        checksum_algorithm=asked.checksum_algorithm,
-        checksum_type=kind,
-        attributes=attributes_from(asked),
-    )
+    for attempt in range(_WRITE_ATTEMPTS):
+        cipher = encryption.new_cipher(services.encryption, wanted or Wanted.by_default(defaults.get(asked.bucket)))
+        try:
+            await multipart.create_multipart_upload(
+                services.session,
+                call.scope,
+                upload_id=upload_id,
+                bucket=asked.bucket,
+                key=asked.key,
+                version=upload.new_version(),
+                owner_id=call.principal.subject,
+                headers=headers_from(asked),
+                backend=services.blobs.default.name,
+                checksum_algorithm=asked.checksum_algorithm,
+                checksum_type=kind,
+                attributes=encryption.with_encryption(attributes_from(asked), cipher),
+            )
+            break
+        except DefaultEncryptionDiffers as differs:
+            defaults.note(asked.bucket, differs.default)
+            if attempt == _WRITE_ATTEMPTS - 1:
+                raise
     return CreateMultipartUploadOutput(
         bucket=asked.bucket,
         key=asked.key,
         upload_id=upload_id,
         checksum_algorithm=asked.checksum_algorithm,
         checksum_type=kind,
+        **encryption.answer_written(cipher),
     )
 
 
@@ -85,43 +99,55 @@ async def upload_part(services: Services, call: Call, asked: UploadPartInput) ->
     limit = services.limits.max_put_bytes
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
+    customer = encryption.customer_key(services.encryption, call, asked)
     begun = await multipart.probe_part(
         services.session, call.scope, asked.upload_id, asked.bucket, asked.key, asked.body.length
     )
+    cipher = encryption.unlock_upload(services.encryption, begun.encryption, customer)
     algorithms = _part_algorithms(begun, asked.body.required_digests)
     received = await upload.receive(
         services,
         asked.body,
-        _describe_part(call, asked.bucket, asked.key, begun, asked.part_number),
+        _describe_part(call, asked.bucket, asked.key, begun, asked.part_number, cipher),
         algorithms=algorithms,
         allow_inline=False,
         max_bytes=limit,
+        cipher=cipher,
     )
     algorithm, value = _part_checksum(begun, received.digests, asked.body.checksum)
     await _record(services, call, asked, begun, received, algorithm, value)
-    return UploadPartOutput(etag=received.etag, **checksums.value_field(algorithm, value))
+    return UploadPartOutput(
+        etag=received.etag,
+        **checksums.value_field(algorithm, value),
+        **encryption.answer(begun.encryption, customer),
+    )
 
 
 async def upload_part_copy(services: Services, call: Call, asked: UploadPartCopyInput) -> UploadPartCopyOutput:
     """Make a part out of (a range of) an object."""
     _require_part_number(asked.part_number)
     access.refuse_unimplemented_writing(asked)
+    customer = encryption.customer_key(services.encryption, call, asked)
+    source_customer = encryption.customer_key(services.encryption, call, asked, source=True)
     begun = await multipart.probe_part(services.session, call.scope, asked.upload_id, asked.bucket, asked.key, None)
+    cipher = encryption.unlock_upload(services.encryption, begun.encryption, customer)
     for _ in range(_READ_ATTEMPTS):
         source = await find_source(services, call, asked)
+        source_cipher = encryption.unlock(services.encryption, source.attributes.encryption, source_customer)
         span = parse_copy_source_range(asked.copy_source_range, source.size_bytes) if asked.copy_source_range else None
         length = span.length_bytes if span else source.size_bytes
         if length > services.limits.max_put_bytes:
             raise StorageError("InvalidRequest", "The specified copy range is larger than the maximum allowable size")
         try:
-            reader = await open_content(services, source, span.first if span else 0, length)
+            reader = await open_content(services, source, span.first if span else 0, length, source_cipher)
         except FileNotFoundError:
             continue
         received = await upload.receive_copy(
             services,
             reader,
-            _describe_part(call, asked.bucket, asked.key, begun, asked.part_number),
+            _describe_part(call, asked.bucket, asked.key, begun, asked.part_number, cipher),
             _part_algorithms(begun, frozenset()),
+            cipher,
         )
         algorithm, value = _part_checksum(begun, received.digests, None)
         modified = await _record(services, call, asked, begun, received, algorithm, value)
@@ -130,6 +156,7 @@ async def upload_part_copy(services: Services, call: Call, asked: UploadPartCopy
             copy_part_result=CopyPartResult(
                 etag=received.etag, last_modified=modified, **checksums.value_field(algorithm, value)
             ),
+            **encryption.answer(begun.encryption, customer),
         )
     raise StorageError("ConditionalRequestConflict")
 
@@ -141,11 +168,16 @@ async def complete_multipart_upload(
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html)."""
     wanted = _in_order(asked.multipart_upload.parts if asked.multipart_upload else ())
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
+    customer = encryption.customer_key(services.encryption, call, asked)
+    how: dict[str, Any] = {}
     try:
         async with services.session.transaction(call.scope) as transaction:
             begun = await multipart.lock_upload(transaction, asked.upload_id, asked.bucket, asked.key)
+            encrypted = begun.attributes.encryption
+            encryption.unlock_upload(services.encryption, encrypted, customer)
+            how = encryption.answer(encrypted, customer)
             if begun.answer is not None:
-                return _completed(asked, begun.answer)
+                return _completed(asked, begun.answer, how)
             parts = _chosen(
                 wanted, {part.number: part for part in await multipart.all_parts(transaction, asked.upload_id)}
             )
@@ -165,9 +197,9 @@ async def complete_multipart_upload(
         )
         if earlier is None:
             raise
-        answer = dict(earlier)
+        return _completed(asked, earlier, how)
     await failpoint_async("complete.after_commit")
-    return _completed(asked, answer)
+    return replace(_completed(asked, answer, how), expiration=await expiration.of_written(services, new, written))
 
 
 async def abort_multipart_upload(
@@ -255,8 +287,10 @@ def _require_part_number(number: int) -> None:
         )
 
 
-def _describe_part(call: Call, bucket: str, key: str, begun: UploadForPart, number: int) -> upload.Describe:
-    return upload.describe(call, bucket, key, f"{begun.version}.{number}", Headers())
+def _describe_part(
+    call: Call, bucket: str, key: str, begun: UploadForPart, number: int, cipher: Cipher | None
+) -> upload.Describe:
+    return upload.describe(call, bucket, key, f"{begun.version}.{number}", Headers(), cipher)
 
 
 def _part_algorithms(begun: UploadForPart, sent: frozenset[str]) -> tuple[str, ...]:
@@ -365,7 +399,7 @@ def _manifest(
         part_blobs=tuple(part.blob_id for part in parts),
         part_checksums=values if checksum else (),
         checksum=checksum,
-        attributes=begun.attributes,
+        attributes=replace(begun.attributes, bucket_default=None, encryption_settled=True),
     )
 
 
@@ -391,7 +425,9 @@ def _object_checksum(
     return checksum
 
 
-def _completed(asked: CompleteMultipartUploadInput, answer: Mapping[str, Any]) -> CompleteMultipartUploadOutput:
+def _completed(
+    asked: CompleteMultipartUploadInput, answer: Mapping[str, Any], how: Mapping[str, Any]
+) -> CompleteMultipartUploadOutput:
     return CompleteMultipartUploadOutput(
         location=f"/{asked.bucket}/{asked.key}",
         bucket=asked.bucket,
@@ -399,4 +435,5 @@ def _completed(asked: CompleteMultipartUploadInput, answer: Mapping[str, Any]) -
         etag=answer["etag"],
         version_id=answer.get("version_id"),
         **answer.get("checksum", {}),
+        **how,
     )

@@ -9,9 +9,11 @@ from gateway.blobs.protocol import BlobReader
 from gateway.context import ANONYMOUS_ROLE, Call
 from gateway.errors import StorageError
 from gateway.metadata import objects
+from gateway.metadata.errors import DefaultEncryptionDiffers
 from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord
-from gateway.operations import access, checksums, object_lock, upload, versions
+from gateway.operations import access, checksums, encryption, expiration, object_lock, upload, versions
 from gateway.operations.content import open_content
+from gateway.operations.encryption import Wanted
 from gateway.operations.services import Services
 from gateway.operations.shapes import Checksum as ChecksumElement
 from gateway.operations.shapes import (
@@ -37,6 +39,7 @@ _log = structlog.get_logger(__name__)
 DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
 _STANDARD: Final = "STANDARD"
 _READ_ATTEMPTS: Final = 3
+_WRITE_ATTEMPTS: Final = 3
 NO_WRITE_CONDITION: Final = WriteCondition()
 
 
@@ -49,19 +52,24 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
     owner_id = call.principal.subject
+    defaults = services.encryption.defaults
+    wanted = encryption.requested(services.encryption, call, asked)
     # A stranger's body is not read, nor a 100 Continue sent for it, before it is known to be let in.
     if call.principal.role == ANONYMOUS_ROLE or not upload.is_small(services, asked.body.length):
-        await objects.probe_put_object(
+        default = await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, asked.body.length, condition
         )
+        defaults.note(asked.bucket, default)
+    cipher = encryption.new_cipher(services.encryption, wanted or Wanted.by_default(defaults.get(asked.bucket)))
     version = upload.new_version()
     has_checksum = bool(asked.body.required_digests - {"md5", "sha256"}) or checksums.sent(asked) is not None
     received = await upload.receive(
         services,
         asked.body,
-        upload.describe(call, asked.bucket, asked.key, version, headers),
+        upload.describe(call, asked.bucket, asked.key, version, headers, cipher),
         algorithms=() if has_checksum else (checksums.DEFAULT_ALGORITHM,),
         max_bytes=limit,
+        cipher=cipher,
     )
     checksum: Checksum | None
     if asked.body.checksum is not None:
@@ -83,26 +91,50 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         blob_id=received.blob_id,
         content=received.content,
         checksum=checksum,
-        attributes=attributes,
+        attributes=encryption.with_encryption(attributes, cipher),
     )
-    async with upload.discard_on_refusal(
-        services, received.backend, *((received.blob_id,) if received.blob_id else ())
-    ):
-        await failpoint_async("put.before_commit")
-        written = await objects.put_object(services.session, call.scope, new, condition)
+    for attempt in range(_WRITE_ATTEMPTS):
+        try:
+            async with upload.discard_on_refusal(
+                services, received.backend, *((received.blob_id,) if received.blob_id else ())
+            ):
+                await failpoint_async("put.before_commit")
+                written = await objects.put_object(services.session, call.scope, new, condition)
+            break
+        except DefaultEncryptionDiffers as differs:
+            defaults.note(asked.bucket, differs.default)
+            if received.plaintext is None or attempt == _WRITE_ATTEMPTS - 1:
+                raise
+            cipher = encryption.new_cipher(services.encryption, Wanted.by_default(differs.default))
+            received = received.encrypted(cipher)
+            new = replace(
+                new,
+                etag=received.etag,
+                content=received.content,
+                attributes=encryption.with_encryption(attributes, cipher),
+            )
     await failpoint_async("put.after_commit")
-    return PutObjectOutput(etag=received.etag, version_id=written.version_id, **checksums.fields(checksum))
+    return PutObjectOutput(
+        etag=received.etag,
+        version_id=written.version_id,
+        expiration=await expiration.of_written(services, new, written),
+        **checksums.fields(checksum),
+        **encryption.answer_written(cipher),
+    )
 
 
 async def get_object(services: Services, call: Call, asked: GetObjectInput) -> GetObjectOutput:
     """Read an object or a range of it (https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html)."""
-    access.refuse_customer_key(asked)
+    encryption.refuse_method_on_read(asked)
+    customer = encryption.customer_key(services.encryption, call, asked)
     for _ in range(_READ_ATTEMPTS):
         record = await _find(services, call, asked, with_content=True)
+        cipher = encryption.unlock(services.encryption, record.attributes.encryption, customer)
         span, selected, status_fields = _selection(asked, record)
         length = span.length_bytes if span else record.size_bytes
+        expires = await expiration.of_record(services, asked.bucket, asked.key, record)
         try:
-            body: BlobReader = await open_content(services, record, span.first if span else 0, length)
+            body: BlobReader = await open_content(services, record, span.first if span else 0, length, cipher)
         except FileNotFoundError:
             # The row was read before an overwrite and its blob destroyed since; the row as it is now has another.
             continue
@@ -112,10 +144,12 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
         fields = _facts(record, asked, whole=not selected)
         return GetObjectOutput(
             body=body,
+            expiration=expires,
             content_length=length,
             content_range=span.content_range(record.size_bytes) if selected and span else None,
             **fields,
             **status_fields,
+            **encryption.answer(record.attributes.encryption, customer),
         )
     # Invariant B (reliability): a live row without its exact blob. Never a 404: the object was acknowledged.
     _log.error("blob_missing", bucket=asked.bucket, key=asked.key)
@@ -124,14 +158,18 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
 
 async def head_object(services: Services, call: Call, asked: HeadObjectInput) -> HeadObjectOutput:
     """What GetObject would say, without the bytes."""
-    access.refuse_customer_key(asked)
+    encryption.refuse_method_on_read(asked)
+    customer = encryption.customer_key(services.encryption, call, asked)
     record = await _find(services, call, asked, with_content=False)
+    encryption.unlock(services.encryption, record.attributes.encryption, customer)
     span, selected, status_fields = _selection(asked, record)
     return HeadObjectOutput(
+        expiration=await expiration.of_record(services, asked.bucket, asked.key, record),
         content_length=span.length_bytes if span else record.size_bytes,
         content_range=span.content_range(record.size_bytes) if selected and span else None,
         **_facts(record, asked, whole=not selected),
         **status_fields,
+        **encryption.answer(record.attributes.encryption, customer),
     )
 
 
@@ -139,7 +177,9 @@ async def get_object_attributes(
     services: Services, call: Call, asked: GetObjectAttributesInput
 ) -> GetObjectAttributesOutput:
     """Facts of an object, those that were asked for."""
+    customer = encryption.customer_key(services.encryption, call, asked)
     record = await versions.find_stored_object(services, call, asked.bucket, asked.key, asked.version_id)
+    encryption.unlock(services.encryption, record.attributes.encryption, customer)
     wanted = {name for item in asked.object_attributes for name in item.replace(" ", "").split(",")}
     checksum = record.checksum
     return GetObjectAttributesOutput(

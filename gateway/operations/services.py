@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 
 from gateway.blobs.locator import BlobStores
+from gateway.metadata.lifecycle import RuleMemory
 from gateway.metadata.session import Session
 from gateway.operations.cors_rules import CorsRules
+from gateway.operations.encryption import Encryption
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +26,5 @@ class Services:
     blobs: BlobStores
     limits: Limits
     cors_rules: CorsRules = field(default_factory=CorsRules)
+    encryption: Encryption = field(default_factory=Encryption)
+    rules: RuleMemory = field(default_factory=RuleMemory)

@@ -7,11 +7,14 @@ inside a policy; names that Supabase has are Supabase's, because policies writte
 from typing import Final
 
 from gateway.operations import (
+    bucket_encryption,
     buckets,
     configuration,
     copying,
     cors,
     deletion,
+    fixed,
+    lifecycle,
     listing,
     multipart,
     object_lock,
@@ -55,6 +58,16 @@ OPERATIONS: Final = (
     _operation("AbortMultipartUpload", "storage.s3.upload.abort", multipart.abort_multipart_upload),
     _operation("ListParts", "storage.s3.upload.list_parts", multipart.list_parts),
     _operation("ListMultipartUploads", "storage.s3.upload.list", uploads_listing.list_multipart_uploads),
+    # configurations of buckets
+    _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", bucket_encryption.get_bucket_encryption),
+    _operation("PutBucketEncryption", "storage.s3.bucket.put_encryption", bucket_encryption.put_bucket_encryption),
+    _operation(
+        "DeleteBucketEncryption", "storage.s3.bucket.delete_encryption", bucket_encryption.delete_bucket_encryption
+    ),
+    # lifecycle
+    _operation("PutBucketLifecycleConfiguration", "storage.s3.bucket.put_lifecycle", lifecycle.put_bucket_lifecycle),
+    _operation("GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", lifecycle.get_bucket_lifecycle),
+    _operation("DeleteBucketLifecycle", "storage.s3.bucket.delete_lifecycle", lifecycle.delete_bucket_lifecycle),
     # tags
     _operation("GetObjectTagging", "storage.s3.object.get_tagging", tagging.get_object_tagging),
     _operation("PutObjectTagging", "storage.s3.object.put_tagging", tagging.put_object_tagging),
@@ -66,6 +79,12 @@ OPERATIONS: Final = (
     _operation("GetBucketCors", "storage.s3.bucket.get_cors", cors.get_bucket_cors),
     _operation("PutBucketCors", "storage.s3.bucket.put_cors", cors.put_bucket_cors),
     _operation("DeleteBucketCors", "storage.s3.bucket.delete_cors", cors.delete_bucket_cors),
+    # configurations with one possible value
+    _operation("PutBucketRequestPayment", "storage.s3.bucket.put_payment", fixed.put_bucket_request_payment),
+    _operation("PutBucketLogging", "storage.s3.bucket.put_logging", fixed.put_bucket_logging),
+    _operation(
+        "PutBucketNotificationConfiguration", "storage.s3.bucket.put_notification", fixed.put_bucket_notification
+    ),
     # sub-resources nobody has configured
     _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
     _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
@@ -83,10 +102,6 @@ OPERATIONS: Final = (
     ),
     _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", configuration.get_bucket_policy),
     _operation("GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", configuration.get_bucket_policy_status),
-    _operation(
-        "GetBucketLifecycleConfiguration", "storage.s3.bucket.get_lifecycle", configuration.get_bucket_lifecycle
-    ),
-    _operation("GetBucketEncryption", "storage.s3.bucket.get_encryption", configuration.get_bucket_encryption),
     _operation(
         "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", object_lock.get_object_lock_configuration
     ),

@@ -6,16 +6,20 @@ the body passed; it is destroyed when the commit is known to have failed, and le
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.blobs.digest import Digester
-from gateway.blobs.protocol import BlobDescription, BlobReader
+from gateway.blobs.digest import Digester, digest
+from gateway.blobs.encrypted import create_encrypted
+from gateway.blobs.protocol import BlobDescription, BlobReader, BlobWriter
 from gateway.context import Call
+from gateway.encryption.keys import ROW_IDENTITY
+from gateway.encryption.stream import seal
 from gateway.errors import StorageError
 from gateway.metadata.errors import OutcomeUnknown
 from gateway.metadata.records import Headers
+from gateway.operations.encryption import Cipher
 from gateway.operations.services import Services
 from gateway.wire.body import BodyStream
 
@@ -24,19 +28,23 @@ ETAG_DIGEST: Final = "md5"
 
 @dataclass(frozen=True, slots=True)
 class ReceivedBytes:
-    """Bytes that passed every check: either ``content``, to be stored in the row, or a durable blob."""
+    """Bytes that passed every check: either ``content``, to be stored in the row, or a durable blob. Sizes and digests
+    are those of the ``plaintext``, which is kept where it is small; ``content`` may be encrypted."""
 
     size_bytes: int
     digests: Mapping[str, bytes]
+    etag: str
     content: bytes | None = None
+    plaintext: bytes | None = None
     backend: str | None = None
     blob_id: str | None = None
     epoch: int | None = None
 
-    @property
-    def etag(self) -> str:
-        """The ETag of a single upload: the MD5 of its bytes."""
-        return self.digests[ETAG_DIGEST].hex()
+    def encrypted(self, cipher: Cipher | None) -> "ReceivedBytes":
+        """The same small bytes for a row that is encrypted in this way, or (None) not at all."""
+        if self.plaintext is None:
+            raise ValueError("only bytes of a row can be encrypted again")
+        return in_row(self.plaintext, self.digests, cipher)
 
 
 Describe = Callable[[str], BlobDescription]
@@ -47,7 +55,9 @@ def new_version() -> str:
     return secrets.token_hex(16)
 
 
-def describe(call: Call, bucket: str, key: str, version: str, headers: Headers) -> Describe:
+def describe(
+    call: Call, bucket: str, key: str, version: str, headers: Headers, cipher: Cipher | None = None
+) -> Describe:
     """What is kept beside a blob, once its ETag is known."""
     template = BlobDescription(
         tenant_id=call.tenant.id,
@@ -57,6 +67,7 @@ def describe(call: Call, bucket: str, key: str, version: str, headers: Headers) 
         etag="",
         content_type=headers.content_type,
         metadata=headers.user_metadata,
+        encryption=cipher.description if cipher else "",
     )
     return lambda etag: replace(template, etag=etag)
 
@@ -64,6 +75,16 @@ def describe(call: Call, bucket: str, key: str, version: str, headers: Headers) 
 def is_small(services: Services, length: int | None) -> bool:
     """True if a body of this declared length will be stored in the row itself."""
     return length is not None and length <= services.limits.inline_max_bytes
+
+
+def in_row(plaintext: bytes, digests: Mapping[str, bytes], cipher: Cipher | None) -> ReceivedBytes:
+    """Small bytes, ready to be stored in the row."""
+    if _is_md5_etag(cipher):
+        etag = (digests.get(ETAG_DIGEST) or digest(ETAG_DIGEST, plaintext)).hex()
+    else:
+        etag = _random_etag()
+    content = plaintext if cipher is None else seal(cipher.key.stream_key(ROW_IDENTITY), plaintext)
+    return ReceivedBytes(len(plaintext), digests, etag, content, plaintext)
 
 
 async def receive(
@@ -74,21 +95,22 @@ async def receive(
     algorithms: Collection[str] = (),
     allow_inline: bool = True,
     max_bytes: int,
+    cipher: Cipher | None = None,
 ) -> ReceivedBytes:
     """Take in a request's body. Raises StorageError for every check that fails, ClientDisconnected when the client
     went away; then nothing is left of it."""
-    digester = Digester({ETAG_DIGEST, *body.required_digests, *algorithms})
+    digester = Digester({*_etag_digests(cipher), *body.required_digests, *algorithms})
     pieces = aiter(body)
     head, ended = await _first_bytes(pieces, services.limits.inline_max_bytes if allow_inline else -1)
     if ended:
         digester.update(head)
         digests = digester.digests()
         body.verify(digests, len(head))
-        return ReceivedBytes(size_bytes=len(head), digests=digests, content=head)
+        return in_row(head, digests, cipher)
     store = services.blobs.default
     epoch = services.blobs.epoch.number
     blob_id = services.blobs.new_blob_id()
-    async with store.create(blob_id, digester) as writer:
+    async with _create(services, blob_id, digester, cipher) as writer:
         size = len(head)
         if head:
             await writer.write(head)
@@ -100,30 +122,64 @@ async def receive(
         await writer.flush()
         digests = digester.digests()
         body.verify(digests, size)
-        await writer.finish(description(digests[ETAG_DIGEST].hex()))
-    return ReceivedBytes(size_bytes=size, digests=digests, backend=store.name, blob_id=blob_id, epoch=epoch)
+        etag = digests[ETAG_DIGEST].hex() if _is_md5_etag(cipher) else _random_etag()
+        await writer.finish(description(etag))
+    return ReceivedBytes(size, digests, etag, backend=store.name, blob_id=blob_id, epoch=epoch)
 
 
 async def receive_copy(
-    services: Services, reader: BlobReader, description: Describe, algorithms: Collection[str]
+    services: Services,
+    reader: BlobReader,
+    description: Describe,
+    algorithms: Collection[str],
+    cipher: Cipher | None = None,
+    *,
+    allow_inline: bool = False,
 ) -> ReceivedBytes:
     """Copy bytes that are already stored into a new blob, hashing on the way. Closes the reader."""
-    digester = Digester({ETAG_DIGEST, *algorithms})
+    digester = Digester({*_etag_digests(cipher), *algorithms})
+    if allow_inline and is_small(services, reader.size_bytes):
+        try:
+            content = b"".join([piece async for piece in reader])
+        finally:
+            await reader.close()
+        digester.update(content)
+        return in_row(content, digester.digests(), cipher)
     store = services.blobs.default
     epoch = services.blobs.epoch.number
     blob_id = services.blobs.new_blob_id()
     try:
-        async with store.create(blob_id, digester) as writer:
+        async with _create(services, blob_id, digester, cipher) as writer:
             async for piece in reader:
                 await writer.write(piece)
             await writer.flush()
             digests = digester.digests()
-            await writer.finish(description(digests[ETAG_DIGEST].hex()))
+            etag = digests[ETAG_DIGEST].hex() if _is_md5_etag(cipher) else _random_etag()
+            await writer.finish(description(etag))
     finally:
         await reader.close()
-    return ReceivedBytes(
-        size_bytes=digester.size_bytes, digests=digests, backend=store.name, blob_id=blob_id, epoch=epoch
-    )
+    return ReceivedBytes(digester.size_bytes, digests, etag, backend=store.name, blob_id=blob_id, epoch=epoch)
+
+
+def _create(
+    services: Services, blob_id: str, digester: Digester, cipher: Cipher | None
+) -> AbstractAsyncContextManager[BlobWriter]:
+    store = services.blobs.default
+    if cipher is None:
+        return store.create(blob_id, digester)
+    return create_encrypted(store, cipher.executor, blob_id, digester, cipher.key.stream_key(blob_id))
+
+
+def _is_md5_etag(cipher: Cipher | None) -> bool:
+    return cipher is None or cipher.has_md5_etag
+
+
+def _etag_digests(cipher: Cipher | None) -> tuple[str, ...]:
+    return (ETAG_DIGEST,) if _is_md5_etag(cipher) else ()
+
+
+def _random_etag() -> str:
+    return secrets.token_hex(16)
 
 
 @asynccontextmanager

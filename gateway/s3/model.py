@@ -147,15 +147,31 @@ REQUIRED: Final = frozenset(
     }
 )
 
-# Documented limits of lists: API_DeleteObjects, "Amazon S3 multipart upload limits".
-MAX_ITEMS: Final[Mapping[str, int]] = {"ObjectIdentifierList": 1_000, "CompletedPartList": 10_000}
+# Headers the model lacks: S3 refuses a method of encryption on reads, so handlers must see it, and an answer to a
+# completion tells it as those to parts do. Structure and member, and the structure that has the same member.
+EXTRA_MEMBERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "CompleteMultipartUploadOutput": (
+        ("SSECustomerAlgorithm", "UploadPartOutput"),
+        ("SSECustomerKeyMD5", "UploadPartOutput"),
+    ),
+    "GetObjectRequest": (("ServerSideEncryption", "PutObjectRequest"),),
+    "HeadObjectRequest": (("ServerSideEncryption", "PutObjectRequest"),),
+}
 
-# Documents that are long by nature: 1,000 keys of 1,024 bytes, 10,000 parts with checksums.
+# Documented limits of lists: API_DeleteObjects, "Setting a lifecycle configuration", "Multipart upload limits".
+MAX_ITEMS: Final[Mapping[str, int]] = {
+    "CompletedPartList": 10_000,
+    "LifecycleRules": 1_000,
+    "ObjectIdentifierList": 1_000,
+}
+
+# Documents that are long by nature: 1,000 keys of 1,024 bytes, 10,000 parts with checksums, 1,000 rules with tags.
 MAX_DOCUMENT_BYTES: Final[Mapping[str, int]] = {
     "CompleteMultipartUpload": 2 * MEBIBYTE,
     "DeleteObjects": 2 * MEBIBYTE,
     # API_PutBucketCors
     "PutBucketCors": 64 * KIBIBYTE,
+    "PutBucketLifecycleConfiguration": 2 * MEBIBYTE,
 }
 
 # Root elements of answers: the model names shapes, not elements (response syntax of each API page).
@@ -271,6 +287,7 @@ class _Compiler:
 
     def _members(self, structure: str, raw: Mapping[str, Any]) -> tuple[Member, ...]:
         required = set(raw.get("required", ()))
+        extra = {name: self._raw[origin]["members"][name] for name, origin in EXTRA_MEMBERS.get(structure, ())}
         return tuple(
             Member(
                 name=name,
@@ -281,7 +298,7 @@ class _Compiler:
                 required=name in required or (structure, name) in REQUIRED,
                 attribute=member.get("xmlAttribute", False),
             )
-            for name, member in raw["members"].items()
+            for name, member in (raw["members"] | extra).items()
         )
 
     def _member_shape(self, member: Mapping[str, Any]) -> Shape:

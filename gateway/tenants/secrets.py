@@ -10,7 +10,7 @@ import binascii
 import contextlib
 import os
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -35,10 +35,12 @@ class SecretError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """The key that seals all others. ``id`` is derived from it and is no secret."""
+    """The key that seals all others. ``id`` is derived from it and is no secret. ``earlier`` are the keys it replaced:
+    they open what they sealed, and seal nothing any more."""
 
     key: bytes = field(repr=False)
     id: bytes
+    earlier: tuple["MasterKey", ...] = ()
 
     @classmethod
     def of(cls, key: bytes) -> "MasterKey":
@@ -50,12 +52,23 @@ class MasterKey:
     @classmethod
     def load(cls, settings: Settings, data_dir: Path) -> "MasterKey":
         """From ``ROWLOCK_MASTER_KEY``, else the file of ``ROWLOCK_MASTER_KEY_FILE``, else ``master.key`` in
-        ``data_dir``, which is made on first use. Blocks on the disk. Raises SecretError."""
+        ``data_dir``, which is made on first use; with those of ``ROWLOCK_PREVIOUS_MASTER_KEYS``. Blocks on the disk.
+        Raises SecretError."""
+        earlier: tuple[MasterKey, ...] = ()
+        if settings.previous_master_keys is not None:
+            texts = settings.previous_master_keys.get_secret_value().encode().split(b",")
+            earlier = tuple(cls.of(_decode(text, "ROWLOCK_PREVIOUS_MASTER_KEYS")) for text in texts)
         if settings.master_key is not None:
-            return cls.of(_decode(settings.master_key.get_secret_value().encode(), "ROWLOCK_MASTER_KEY"))
-        if settings.master_key_file is not None:
-            return cls.of(_read(settings.master_key_file))
-        return cls.of(_read_or_create(data_dir / FILE_NAME))
+            current = cls.of(_decode(settings.master_key.get_secret_value().encode(), "ROWLOCK_MASTER_KEY"))
+        elif settings.master_key_file is not None:
+            current = cls.of(_read(settings.master_key_file))
+        else:
+            current = cls.of(_read_or_create(data_dir / FILE_NAME))
+        return replace(current, earlier=earlier)
+
+    def find(self, key_id: bytes) -> "MasterKey | None":
+        """The key of this id among this one and the earlier ones."""
+        return next((key for key in (self, *self.earlier) if key.id == key_id), None)
 
     def seal(self, plaintext: str, *, tenant: str, column: str, row: str) -> bytes:
         """Encrypt for one place."""
@@ -68,13 +81,14 @@ class MasterKey:
         if len(sealed) < _HEAD_BYTES or not sealed.startswith(_VERSION):
             raise SecretError(f"the secret stored in {column} is not in a known format")
         key_id = sealed[len(_VERSION) : len(_VERSION) + _ID_BYTES]
-        if key_id != self.id:
+        key = self.find(key_id)
+        if key is None:
             raise SecretError(
                 f"the secret stored in {column} was sealed with master key {key_id.hex()}, not {self.id.hex()}"
             )
         nonce = sealed[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES]
         try:
-            return AESGCM(self.key).decrypt(nonce, sealed[_HEAD_BYTES:], self._place(tenant, column, row)).decode()
+            return AESGCM(key.key).decrypt(nonce, sealed[_HEAD_BYTES:], key._place(tenant, column, row)).decode()
         except InvalidTag:
             raise SecretError(f"the secret stored in {column} was changed or moved") from None
 

@@ -54,22 +54,24 @@ WHERE u.completed_at < clock_timestamp() - make_interval(secs => %(older_than_se
 
 -- name: page_of_blobs
 -- For fsck: every row that owns bytes outside the database, in the order of the row's id.
-SELECT o.id, o.bucket_id, o.name, o.backend, o.blob_id, o.size_bytes, o.etag, o.part_sizes, o.part_blobs
+SELECT o.id, o.bucket_id, o.name, o.backend, o.blob_id, o.size_bytes, o.etag, o.part_sizes, o.part_blobs, o.encryption
 FROM storage.objects AS o
 WHERE o.id > %(after)s::uuid AND (o.blob_id IS NOT NULL OR o.part_blobs IS NOT NULL)
 ORDER BY o.id
 LIMIT %(page_size)s::integer;
 
 -- name: page_of_inline
-SELECT o.id, o.bucket_id, o.name, o.content, o.size_bytes, o.etag
+SELECT o.id, o.bucket_id, o.name, o.content, o.size_bytes, o.etag, o.encryption
 FROM storage.objects AS o
 WHERE o.id > %(after)s::uuid AND o.content IS NOT NULL
 ORDER BY o.id
 LIMIT %(page_size)s::integer;
 
 -- name: page_of_parts
-SELECT part.id, part.bucket_id, part.key, part.backend, part.blob_id, part.size, part.etag
+SELECT part.id, part.bucket_id, part.key, part.backend, part.blob_id, part.size, part.etag,
+    u.attributes -> 'encryption'
 FROM storage.s3_multipart_uploads_parts AS part
+JOIN storage.s3_multipart_uploads AS u ON u.id = part.upload_id
 WHERE part.id > %(after)s::uuid AND part.blob_id IS NOT NULL
 ORDER BY part.id
 LIMIT %(page_size)s::integer;

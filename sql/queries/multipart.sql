@@ -5,10 +5,11 @@ SELECT rowlock.create_multipart_upload(
     %(attributes)s::jsonb)
 FROM rowlock.probe_put_object(
     %(bucket)s::text, %(key)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
-    NULL, NULL, NULL) AS probed;
+    NULL, NULL, NULL) AS default_encryption,
+    LATERAL rowlock.require_encryption(default_encryption, %(attributes)s::jsonb) AS accepted;
 
 -- name: probe_part
-SELECT probed.backend, probed.version, probed.checksum_algorithm, probed.checksum_type
+SELECT probed.backend, probed.version, probed.checksum_algorithm, probed.checksum_type, probed.attributes
 FROM rowlock.probe_part(%(upload_id)s::text, %(bucket)s::text, %(key)s::text, %(size_bytes)s::bigint) AS probed;
 
 -- name: record_part

@@ -4,7 +4,9 @@
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, o.content, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
     AND o.archived_at IS NULL AND NOT o.is_delete_marker;
@@ -15,7 +17,9 @@ WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, NULL::bytea, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
     AND o.archived_at IS NULL AND NOT o.is_delete_marker;
@@ -26,7 +30,10 @@ WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, CASE WHEN %(with_content)s::boolean THEN o.content END, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption, o.is_delete_marker
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0)),
+    o.is_delete_marker
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C" AND o.archived_at IS NULL
     AND CASE WHEN o.is_versioned THEN o.version ELSE 'null' END = %(version_id)s::text
@@ -34,7 +41,7 @@ UNION ALL
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, CASE WHEN %(with_content)s::boolean THEN o.content END, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption, o.is_delete_marker
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption, NULL::bigint, o.is_delete_marker
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C" AND o.archived_at IS NOT NULL
     AND o.archived_version = %(version_id)s::text COLLATE "C";
@@ -49,7 +56,9 @@ LEFT JOIN storage.objects AS o
     AND o.is_delete_marker;
 
 -- name: put_object
-SELECT put.last_modified, put.version_id
+SELECT put.last_modified, put.version_id,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM rowlock.put_object(
     %(bucket)s::text, %(key)s::text, %(version)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
     %(epoch)s::integer, %(backend)s::text, %(blob_id)s::text, %(content)s::bytea, %(size_bytes)s::bigint, %(etag)s::text,
@@ -63,7 +72,9 @@ SELECT rowlock.probe_put_object(
     %(size_bytes)s::bigint, %(if_match)s::text, %(if_none_match)s::text);
 
 -- name: replace_metadata
-SELECT replaced.last_modified
+SELECT replaced.last_modified,
+    (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
+     WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM rowlock.replace_metadata(
     %(bucket)s::text, %(key)s::text, %(source_version)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
     %(tags)s::jsonb, %(keep_tags)s::boolean, %(if_match)s::text, %(if_none_match)s::text) AS replaced;

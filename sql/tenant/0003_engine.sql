@@ -47,8 +47,8 @@ BEGIN
 END
 $$;
 
--- The columns that say where bytes are, which version a row is and how it is locked belong to the gateway: a role with
--- UPDATE on its own row must not point it at somebody else's blob, nor at none, nor take a lock off.
+-- The columns that say where bytes are and how they are encrypted, which version a row is and how it is locked belong to
+-- the gateway: a role with UPDATE on its own row must not point it at somebody else's blob, nor at none, nor take a lock off.
 --
 -- One trigger a kind of statement, and no WHEN clause that is longer than a few columns: Postgres parses it again each
 -- time the statement begins, which costs more than the call of a function (measured: 25 µs for a row of thirteen).
@@ -59,7 +59,8 @@ BEGIN
     IF NOT pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER')
         AND (NEW.blob_id IS NOT NULL OR NEW.content IS NOT NULL OR NEW.part_blobs IS NOT NULL
             OR NEW.size_bytes IS NOT NULL OR NEW.archived_at IS NOT NULL OR NEW.is_versioned OR NEW.is_delete_marker
-            OR NEW.lock_mode IS NOT NULL OR NEW.lock_until IS NOT NULL OR NEW.legal_hold)
+            OR NEW.lock_mode IS NOT NULL OR NEW.lock_until IS NOT NULL OR NEW.legal_hold
+            OR NEW.encryption IS NOT NULL)
     THEN
         PERFORM rowlock.require_gateway();
     END IF;
@@ -79,10 +80,12 @@ BEGIN
     -- the engine itself acts for other logins where a trigger makes another version current
     IF NOT is_gateway AND current_user <> 'rowlock_engine'
         AND (NEW.blob_id, NEW.content, NEW.part_blobs, NEW.part_sizes, NEW.size_bytes, NEW.etag, NEW.backend,
-            NEW.archived_at, NEW.is_versioned, NEW.is_delete_marker, NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
+            NEW.archived_at, NEW.is_versioned, NEW.is_delete_marker, NEW.lock_mode, NEW.lock_until, NEW.legal_hold,
+            NEW.encryption)
         IS DISTINCT FROM (
             OLD.blob_id, OLD.content, OLD.part_blobs, OLD.part_sizes, OLD.size_bytes, OLD.etag, OLD.backend,
-            OLD.archived_at, OLD.is_versioned, OLD.is_delete_marker, OLD.lock_mode, OLD.lock_until, OLD.legal_hold)
+            OLD.archived_at, OLD.is_versioned, OLD.is_delete_marker, OLD.lock_mode, OLD.lock_until, OLD.legal_hold,
+            OLD.encryption)
     THEN
         PERFORM rowlock.require_gateway();
     END IF;

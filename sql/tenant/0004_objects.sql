@@ -4,7 +4,8 @@
 --   RL001 NoSuchBucket          RL002 NoSuchKey           RL003 PreconditionFailed   RL004 the writer's epoch is dead
 --   RL005 EntityTooLarge        RL006 type not allowed    RL007 NoSuchUpload         RL008 ConditionalRequestConflict
 --   RL009 InvalidPart           RL010 AccessDenied: the version is locked             RL011 the bucket has no object lock
---   RL012 InvalidBucketState    RL013 NoSuchVersion       RL000 a dry run came to its end
+--   RL012 InvalidBucketState    RL013 NoSuchVersion       RL014 the bucket's default encryption is another than assumed
+--   RL000 a dry run came to its end
 
 -- What a write must know of a bucket and of the key's current object, seen past row-level security. It is told to the
 -- functions below only, never to the caller. A key whose current version is a delete marker has no object, but a
@@ -12,8 +13,8 @@
 CREATE FUNCTION rowlock.write_facts(
     p_bucket text, p_name text,
     OUT file_size_limit bigint, OUT allowed_mime_types text[], OUT versioning_status text, OUT object_lock jsonb,
-    OUT object_id uuid, OUT etag text, OUT version text, OUT size_bytes bigint, OUT updated_at timestamptz,
-    OUT marker_id uuid, OUT null_id uuid)
+    OUT default_encryption jsonb, OUT object_id uuid, OUT etag text, OUT version text, OUT size_bytes bigint,
+    OUT updated_at timestamptz, OUT marker_id uuid, OUT null_id uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 DECLARE
@@ -22,11 +23,12 @@ BEGIN
     IF NOT pg_catalog.pg_has_role(session_user, 'rowlock_gateway', 'MEMBER') THEN
         PERFORM rowlock.require_gateway();
     END IF;
-    SELECT b.file_size_limit, b.allowed_mime_types, b.versioning_status,
+    SELECT b.file_size_limit, b.allowed_mime_types, b.versioning_status, c.document,
         o.id, o.etag, o.version, o.size_bytes, o.updated_at, o.is_delete_marker
-    INTO file_size_limit, allowed_mime_types, versioning_status,
+    INTO file_size_limit, allowed_mime_types, versioning_status, default_encryption,
         object_id, etag, version, size_bytes, updated_at, is_marker
     FROM storage.buckets AS b
+    LEFT JOIN storage.bucket_configurations AS c ON c.bucket_id = p_bucket AND c.kind = 'encryption'
     LEFT JOIN storage.objects AS o
         ON o.bucket_id = p_bucket AND o.name = p_name COLLATE "C" AND o.archived_at IS NULL
     WHERE b.id = p_bucket;
@@ -82,6 +84,22 @@ BEGIN
                 AND split_part(lower(p_mime_type), '/', 1) = split_part(lower(allowed), '/', 1))
     ) THEN
         RAISE SQLSTATE 'RL006';
+    END IF;
+END
+$$;
+
+-- Bytes come encrypted from the gateway, which asks nobody what the bucket's default is: it assumes one, says so in the
+-- attributes, and is told here when that is not (or no longer) the bucket's. Who asked for a method itself gets it, and
+-- what was settled when an upload began stays.
+CREATE FUNCTION rowlock.require_encryption(p_default jsonb, p_attributes jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = '' AS
+$$
+BEGIN
+    IF (p_attributes -> 'encryption' IS NULL OR p_attributes ? 'bucket_default')
+        AND p_attributes -> 'encryption_settled' IS NULL
+        AND p_attributes -> 'bucket_default' IS DISTINCT FROM p_default
+    THEN
+        RAISE SQLSTATE 'RL014' USING DETAIL = coalesce(p_default::text, 'null');
     END IF;
 END
 $$;
@@ -186,6 +204,9 @@ BEGIN
             PERFORM rowlock.require_limits(
                 p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
         END IF;
+        IF facts.default_encryption IS NOT NULL OR p_attributes IS NOT NULL THEN
+            PERFORM rowlock.require_encryption(facts.default_encryption, p_attributes);
+        END IF;
         keeps_versions := facts.versioning_status = 'ENABLED';
         last_modified := clock_timestamp();
         attributes := p_attributes;
@@ -252,10 +273,11 @@ END
 $$;
 
 -- Would this write be let in? Asked before a large body is read, so that a denied upload costs neither side its bytes.
--- The statement runs for real, as the caller, and is rolled back. A role free of policies skips it.
+-- The statement runs for real, as the caller, and is rolled back. A role free of policies skips it. Returns the bucket's
+-- default encryption.
 CREATE FUNCTION rowlock.probe_put_object(
     p_bucket text, p_name text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb, p_size bigint,
-    p_if_match text, p_if_none_match text) RETURNS void
+    p_if_match text, p_if_none_match text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
@@ -266,7 +288,7 @@ BEGIN
     PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
     PERFORM rowlock.require_limits(p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types);
     IF NOT pg_catalog.row_security_active('storage.objects') THEN
-        RETURN;
+        RETURN facts.default_encryption;
     END IF;
     BEGIN
         IF facts.object_id IS NOT NULL THEN
@@ -287,6 +309,7 @@ BEGIN
     EXCEPTION
         WHEN SQLSTATE 'RL000' THEN NULL;
     END;
+    RETURN facts.default_encryption;
 END
 $$;
 
@@ -308,6 +331,10 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
+    PERFORM rowlock.require_encryption(
+        facts.default_encryption,
+        (SELECT jsonb_strip_nulls(jsonb_build_object('encryption', o.encryption))
+         FROM storage.objects AS o WHERE o.id = facts.object_id));
     UPDATE storage.objects AS o SET
         metadata = p_metadata, user_metadata = p_user_metadata, updated_at = clock_timestamp(),
         tags = CASE WHEN p_keep_tags THEN o.tags ELSE p_tags END

@@ -214,6 +214,8 @@ class TestReleasedBytes:
             for statement in (
                 "UPDATE storage.objects SET blob_id = NULL",
                 "UPDATE storage.objects SET etag = 'x'",
+                "UPDATE storage.objects SET encryption = '{}'",
+                "INSERT INTO storage.objects (bucket_id, name, encryption) VALUES ('docs', 'x', '{}')",
                 "INSERT INTO storage.objects (bucket_id, name, blob_id, backend) VALUES ('docs', 'x', 'y', 'file')",
                 "SELECT rowlock.find_written_version('docs', 'a', 'v')",
             ):

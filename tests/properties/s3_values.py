@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gateway.s3.model import OPAQUE_TEXT, Kind, Location, Member, Shape
+from gateway.s3.model import EXTRA_MEMBERS, OPAQUE_TEXT, Kind, Location, Member, Shape
 from gateway.s3.xml import dataclass_of
 from gateway.wire.addressing import CopySource
 from gateway.wire.headers import http_date
@@ -91,10 +91,13 @@ def in_body(shape: Shape) -> st.SearchStrategy[Any]:
 
 @st.composite
 def records(draw: st.DrawFn, shape: Shape, build: Any, **given: Any) -> Any:
-    """A dataclass of ours with any of its optional members. ``given`` fixes fields."""
+    """A dataclass of ours with any of its optional members that botocore knows. ``given`` fixes fields."""
     fields = dict(given)
+    ours = {name for name, _ in EXTRA_MEMBERS.get(shape.name, ())}
     for member in shape.members:
-        if member.field not in fields and (member.required or draw(st.integers(0, 3)) == 0):
+        if member.name in ours or member.field in fields:
+            continue
+        if member.required or draw(st.integers(0, 3)) == 0:
             fields[member.field] = draw(values(member))
     return build(**fields)
 

@@ -261,3 +261,49 @@ class GetBucketLoggingOutput:
     """What GetBucketLogging answers."""
 
     logging_enabled: LoggingEnabled | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketLoggingStatus:
+    """Container for logging status information."""
+
+    logging_enabled: LoggingEnabled | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketLoggingInput:
+    """What PutBucketLogging is asked."""
+
+    bucket: str
+    bucket_logging_status: BucketLoggingStatus
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketLoggingOutput:
+    """What PutBucketLogging answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestPaymentConfiguration:
+    """Container for Payer."""
+
+    payer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketRequestPaymentInput:
+    """What PutBucketRequestPayment is asked."""
+
+    bucket: str
+    request_payment_configuration: RequestPaymentConfiguration
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketRequestPaymentOutput:
+    """What PutBucketRequestPayment answers."""

@@ -105,6 +105,44 @@ class GetBucketLifecycleConfigurationOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BucketLifecycleConfiguration:
+    """Specifies the lifecycle configuration for objects in an Amazon S3 bucket."""
+
+    rules: tuple[LifecycleRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketLifecycleConfigurationInput:
+    """What PutBucketLifecycleConfiguration is asked."""
+
+    bucket: str
+    checksum_algorithm: str | None = None
+    lifecycle_configuration: BucketLifecycleConfiguration | None = None
+    expected_bucket_owner: str | None = None
+    transition_default_minimum_object_size: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketLifecycleConfigurationOutput:
+    """What PutBucketLifecycleConfiguration answers."""
+
+    transition_default_minimum_object_size: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketLifecycleInput:
+    """What DeleteBucketLifecycle is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketLifecycleOutput:
+    """What DeleteBucketLifecycle answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilterRule:
     """Specifies the Amazon S3 object key name to filter on."""
 
@@ -181,6 +219,31 @@ class GetBucketNotificationConfigurationOutput:
     queue_configurations: tuple[QueueConfiguration, ...] = ()
     lambda_function_configurations: tuple[LambdaFunctionConfiguration, ...] = ()
     event_bridge_configuration: EventBridgeConfiguration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationConfiguration:
+    """A container for specifying the notification configuration of the bucket."""
+
+    topic_configurations: tuple[TopicConfiguration, ...] = ()
+    queue_configurations: tuple[QueueConfiguration, ...] = ()
+    lambda_function_configurations: tuple[LambdaFunctionConfiguration, ...] = ()
+    event_bridge_configuration: EventBridgeConfiguration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketNotificationConfigurationInput:
+    """What PutBucketNotificationConfiguration is asked."""
+
+    bucket: str
+    notification_configuration: NotificationConfiguration
+    expected_bucket_owner: str | None = None
+    skip_destination_validation: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketNotificationConfigurationOutput:
+    """What PutBucketNotificationConfiguration answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -265,6 +265,8 @@ class CompleteMultipartUploadOutput:
     sse_kms_key_id: str | None = None
     bucket_key_enabled: bool | None = None
     request_charged: str | None = None
+    sse_customer_algorithm: str | None = None
+    sse_customer_key_md5: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

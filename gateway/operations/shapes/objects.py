@@ -120,6 +120,7 @@ class GetObjectInput:
     part_number: int | None = None
     expected_bucket_owner: str | None = None
     checksum_mode: str | None = None
+    server_side_encryption: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +200,7 @@ class HeadObjectInput:
     part_number: int | None = None
     expected_bucket_owner: str | None = None
     checksum_mode: str | None = None
+    server_side_encryption: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

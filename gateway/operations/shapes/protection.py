@@ -53,6 +53,35 @@ class GetBucketEncryptionOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketEncryptionInput:
+    """What PutBucketEncryption is asked."""
+
+    bucket: str
+    server_side_encryption_configuration: ServerSideEncryptionConfiguration
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketEncryptionOutput:
+    """What PutBucketEncryption answers: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketEncryptionInput:
+    """What DeleteBucketEncryption is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketEncryptionOutput:
+    """What DeleteBucketEncryption answers: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventHoldDuration:
     """Contains the event hold duration configuration, specified in either days or years."""
 

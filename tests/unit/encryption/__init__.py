@@ -1,0 +1,1 @@
+"""Encryption: the format, the keys, and what requests may ask for."""
