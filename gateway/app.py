@@ -88,8 +88,7 @@ class Rowlock:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._epochs.stop()
-        for store in self._blobs.stores.values():
-            await store.close()
+        await self._blobs.close()
         await self._encryption.close()
         await self._control.__aexit__(None, None, None)
         await self._session.close()

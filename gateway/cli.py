@@ -35,6 +35,9 @@ app.command("gateway.commands.config:config", name="config", help=CONFIG)
 app.command("gateway.commands.keys:app", name="keys", help="Create, list and revoke access keys.")
 app.command("gateway.commands.database:app", name="db", help="Open the database with psql; show or update its schema.")
 app.command("gateway.commands.doctor:doctor", name="doctor", help="Check this installation and say what is wrong.")
+app.command("gateway.commands.buckets:app", name="buckets", help="Show and choose the backends of buckets.")
+app.command("gateway.commands.moving:move_bucket", name="move-bucket", help="Move a bucket to another backend.")
+app.command("gateway.commands.moving:replicate", name="replicate", help="Copy a bucket's bytes to a replica.")
 app.command("gateway.commands.fsck:fsck", name="fsck", help="Prove that rows and bytes agree, in both directions.")
 
 

@@ -4,25 +4,21 @@ import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
-from gateway.blobs.file import FileStore
+from gateway.blobs import backends
 from gateway.blobs.locator import BlobStores, Epoch
+from gateway.blobs.protocol import BlobStore
 from gateway.config import Settings
 from gateway.encryption.vault import Vault
+from gateway.errors import StartupError
+from gateway.jobs.epoch import EpochKeeper
 from gateway.metadata.session import Session
 from gateway.operations.encryption import Encryption
+from gateway.tenants.registry import DEFAULT_TENANT
 from gateway.tenants.secrets import MasterKey
 
-FILE_BACKEND: Final = "file"
-_BLOB_THREADS: Final = 16
 _ENCRYPTION_THREADS: Final = 4
-
-
-def blob_directory(settings: Settings) -> Path:
-    """Where the file backend keeps its blobs."""
-    return settings.data_dir / "blobs"
 
 
 def host_name(settings: Settings) -> str:
@@ -40,10 +36,17 @@ def open_session(settings: Settings, gateway_url: str, *, pool_size: int | None 
     )
 
 
-def open_stores(settings: Settings, epoch: Epoch) -> BlobStores:
-    """The tenant's stores of bytes. Raises OSError if the directory cannot be used."""
-    file = FileStore(blob_directory(settings), name=FILE_BACKEND, threads=_BLOB_THREADS)
-    return BlobStores({file.name: file}, file, epoch)
+def open_stores(settings: Settings, epoch: Epoch, tenant_id: str = DEFAULT_TENANT) -> BlobStores:
+    """The tenant's stores of bytes. Raises OSError if a directory cannot be used, StartupError for a wrong setting."""
+    stores: dict[str, BlobStore] = {}
+    replicas: dict[str, BlobStore] = {}
+    for name, options in backends.described(settings).items():
+        home = replicas if backends.is_replica(options) else stores
+        home[name] = backends.open_backend(settings, name, options, tenant_id)
+    default = stores.get(settings.default_backend)
+    if default is None:
+        raise StartupError(f"ROWLOCK_DEFAULT_BACKEND: {settings.default_backend} is a replica")
+    return BlobStores(stores, default, epoch, replicas)
 
 
 def open_encryption(settings: Settings, master_key: MasterKey, tenant_id: str) -> Encryption:
@@ -59,6 +62,21 @@ def open_encryption(settings: Settings, master_key: MasterKey, tenant_id: str) -
 
 
 @asynccontextmanager
+async def writing_room(settings: Settings, gateway_url: str, name: str) -> AsyncIterator[tuple[Session, BlobStores]]:
+    """Database and stores for a command that writes blobs: with an epoch of its own, as every writer has."""
+    session = open_session(settings, gateway_url, pool_size=8)
+    await session.open()
+    keeper = EpochKeeper(session, f"{host_name(settings)}:{name}", settings.epoch_heartbeat_seconds)
+    stores = open_stores(settings, await keeper.start())
+    try:
+        yield session, stores
+    finally:
+        await stores.close()
+        await keeper.stop()
+        await session.close()
+
+
+@asynccontextmanager
 async def engine_room(settings: Settings, gateway_url: str) -> AsyncIterator[tuple[Session, BlobStores]]:
     """Database and stores for work that writes no new blobs: the sweeper, fsck."""
     session = open_session(settings, gateway_url, pool_size=2)
@@ -67,6 +85,5 @@ async def engine_room(settings: Settings, gateway_url: str) -> AsyncIterator[tup
     try:
         yield session, stores
     finally:
-        for store in stores.stores.values():
-            await store.close()
+        await stores.close()
         await session.close()

@@ -32,6 +32,11 @@ class Settings(BaseSettings):
     tls_cert: Path | None = Field(None, description="Certificate chain (PEM); with tls_key the server speaks https")
     tls_key: Path | None = Field(None, description="Private key (PEM)")
 
+    # where the bytes are
+    backends: str | None = Field(None, description="Backends by name, as JSON (docs/backends.md)")
+    backends_file: Path | None = Field(None, description="File that holds the same")
+    default_backend: str = Field("file", min_length=1, description="Backend of buckets that name none")
+
     # Postgres
     database_url: SecretStr | None = Field(
         None, validation_alias="DATABASE_URL", description="Postgres to use instead of the embedded one"

@@ -228,7 +228,10 @@ class S3Store:
     def _remove_epoch(self, epoch: int) -> bool:
         marker: dict[str, Any] = {}
         while True:
-            page = self._client.call("ListMultipartUploads", Prefix=self._keys.epoch(epoch), **marker)
+            try:
+                page = self._client.call("ListMultipartUploads", Prefix=self._keys.epoch(epoch), **marker)
+            except FileNotFoundError:  # how some stores say that there are none
+                break
             for upload in page.get("Uploads", ()):
                 with contextlib.suppress(FileNotFoundError):
                     self._client.call("AbortMultipartUpload", Key=upload["Key"], UploadId=upload["UploadId"])

@@ -351,6 +351,14 @@ class PartRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """What a bucket says of new bytes: how to encrypt them, and the backend they go to (None: the default ones)."""
+
+    default_encryption: Mapping[str, Any] | None
+    backend: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class UploadForPart:
     """What a part must know of its upload."""
 

@@ -54,12 +54,14 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
     owner_id = call.principal.subject
     defaults = services.encryption.defaults
     wanted = encryption.requested(services.encryption, call, asked)
+    backend = None
     # A stranger's body is not read, nor a 100 Continue sent for it, before it is known to be let in.
     if call.principal.role == ANONYMOUS_ROLE or not upload.is_small(services, asked.body.length):
-        default = await objects.probe_put_object(
+        place = await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, asked.body.length, condition
         )
-        defaults.note(asked.bucket, default)
+        defaults.note(asked.bucket, place.default_encryption)
+        backend = place.backend
     cipher = encryption.new_cipher(services.encryption, wanted or Wanted.by_default(defaults.get(asked.bucket)))
     version = upload.new_version()
     has_checksum = bool(asked.body.required_digests - {"md5", "sha256"}) or checksums.sent(asked) is not None
@@ -70,6 +72,7 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
         algorithms=() if has_checksum else (checksums.DEFAULT_ALGORITHM,),
         max_bytes=limit,
         cipher=cipher,
+        backend=backend,
     )
     checksum: Checksum | None
     if asked.body.checksum is not None:

@@ -31,3 +31,9 @@ SELECT rowlock.delete_bucket(%(bucket)s::text);
 -- name: bucket_visibility
 -- lane: quick
 SELECT rowlock.bucket_visibility(%(bucket)s::text);
+
+-- name: list_bucket_backends
+SELECT b.id, b.backend FROM storage.buckets AS b ORDER BY b.id COLLATE "C";
+
+-- name: set_bucket_backend
+UPDATE storage.buckets AS b SET backend = %(backend)s::text WHERE b.id = %(bucket)s::text RETURNING b.id;

@@ -69,7 +69,7 @@ FROM rowlock.put_object(
 -- name: probe_put_object
 SELECT rowlock.probe_put_object(
     %(bucket)s::text, %(key)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
-    %(size_bytes)s::bigint, %(if_match)s::text, %(if_none_match)s::text);
+    %(size_bytes)s::bigint, %(if_match)s::text, %(if_none_match)s::text), rowlock.bucket_backend(%(bucket)s::text);
 
 -- name: replace_metadata
 SELECT replaced.last_modified,
