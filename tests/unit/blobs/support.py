@@ -3,10 +3,10 @@
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conformance.upstream import Upstream
 from gateway.blobs.digest import Digester
 from gateway.blobs.file import FileStore
 from gateway.blobs.memory import MemoryStore
@@ -31,27 +31,14 @@ DESCRIPTION = BlobDescription(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """An S3 server that runs, with a bucket for blobs."""
-
-    endpoint: str
-    provider: str
-    access_key_id: str
-    secret_access_key: str
-    bucket: str
-
-    def options(self, **options: Any) -> S3Options:
-        """A backend in it, below a prefix of its own."""
-        return S3Options(
-            bucket=self.bucket,
-            prefix=secrets.token_hex(8),
-            endpoint=options.pop("endpoint", self.endpoint),
-            provider=self.provider,
-            access_key_id=self.access_key_id,
-            secret_access_key=self.secret_access_key,
-            **options,
-        )
+def s3_options(upstream: Upstream, **options: Any) -> S3Options:
+    """A backend in a running server, below a prefix of its own."""
+    given = {
+        **upstream.backend(prefix=secrets.token_hex(8), **options),
+        "secret_access_key": upstream.secret_access_key,
+    }
+    del given["kind"]
+    return S3Options(**given)
 
 
 def make_store(kind: str, root: Path, **options: Any) -> Store:

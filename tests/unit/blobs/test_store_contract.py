@@ -24,7 +24,7 @@ from gateway.blobs.protocol import (
 from gateway.blobs.s3 import S3Store
 from gateway.errors import StorageError
 
-from .support import DESCRIPTION, EPOCH, STORES, Store, get, listed, opened, put
+from .support import DESCRIPTION, EPOCH, STORES, Store, get, listed, opened, put, s3_options
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -35,7 +35,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     if request.param.startswith("s3"):
         upstream = request.getfixturevalue("upstream")
         buffers = {} if request.param == "s3" else {"buffer_bytes": 0}
-        made: Store = S3Store(upstream.options(**buffers), name="s", spool_directory=tmp_path)
+        made: Store = S3Store(s3_options(upstream, **buffers), name="s", spool_directory=tmp_path)
         yield made
         await made.close()
         return
