@@ -8,7 +8,8 @@ Kinds besides ``file``, ``memory`` and ``s3`` come from installed packages, by e
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +74,24 @@ def described(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
     return named
 
 
+def require_sound(settings: Settings) -> None:
+    """Look at every setting of backends before a server is started. Raises StartupError."""
+    for name, options in described(settings).items():
+        given = {key: _resolved(name, key, value) for key, value in options.items() if key not in ("kind", "replica")}
+        kind = str(options.get("kind"))
+        with _told(name):
+            if kind == "s3":
+                from gateway.blobs.s3_options import S3Options
+
+                S3Options(**given)
+            elif kind == "file":
+                _file_options(name, given)
+            elif kind == "memory":
+                _memory_options(settings, name, given)
+            else:
+                _installed(name, kind)
+
+
 def is_replica(options: Mapping[str, Any]) -> bool:
     """True for a backend that only ``rowlock replicate`` writes to and nothing is served from."""
     return options.get("replica") is True
@@ -83,18 +102,35 @@ def open_backend(settings: Settings, name: str, options: Mapping[str, Any], tena
     given = {key: _resolved(name, key, value) for key, value in options.items() if key not in ("kind", "replica")}
     kind = options.get("kind")
     maker = _KINDS.get(str(kind)) or _installed(name, kind)
-    try:
+    with _told(name):
         return maker(settings, name, given, tenant_id)
+
+
+@contextmanager
+def _told(name: str) -> Generator[None, None, None]:
+    try:
+        yield
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        told = "; ".join(f"{'.'.join(map(str, problem['loc'])) or name}: {problem['msg']}" for problem in problems)
+        told = "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'options'}: {problem['msg']}" for problem in problems)
         raise StartupError(f"backend {name}: {told}") from None
 
 
-def _file(settings: Settings, name: str, given: Mapping[str, Any], tenant_id: str) -> BlobStore:
+def _file_options(name: str, given: Mapping[str, Any]) -> FileOptions:
     options = FileOptions(**given)
     if options.directory is None and name != FILE_BACKEND:
         raise StartupError(f"backend {name}: directory is missing")
+    return options
+
+
+def _memory_options(settings: Settings, name: str, given: Mapping[str, Any]) -> MemoryOptions:
+    if settings.workers != 1:
+        raise StartupError(f"backend {name}: memory is not shared between processes: set ROWLOCK_WORKERS=1")
+    return MemoryOptions(**given)
+
+
+def _file(settings: Settings, name: str, given: Mapping[str, Any], tenant_id: str) -> BlobStore:
+    options = _file_options(name, given)
     directory = (options.directory / tenant_id) if options.directory is not None else settings.data_dir / "blobs"
     return FileStore(
         directory, name=name, threads=options.threads, free_space_floor_bytes=options.free_space_floor_bytes
@@ -102,9 +138,7 @@ def _file(settings: Settings, name: str, given: Mapping[str, Any], tenant_id: st
 
 
 def _memory(settings: Settings, name: str, given: Mapping[str, Any], tenant_id: str) -> BlobStore:
-    options = MemoryOptions(**given)
-    if settings.workers != 1:
-        raise StartupError(f"backend {name}: memory is not shared between processes: set ROWLOCK_WORKERS=1")
+    options = _memory_options(settings, name, given)
     return MemoryStore(name=name, max_bytes=options.max_bytes)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from gateway import background, server
 from gateway.app import SINGLE_TENANT, Rowlock
+from gateway.blobs.backends import require_sound
 from gateway.commands.config import Flags, load_settings
 from gateway.config import Settings
 from gateway.context import SERVICE_ROLE
@@ -25,6 +26,7 @@ def serve(*, flags: Flags | None = None) -> int:
     """Run the server."""
     settings = load_settings(**asdict(flags or Flags()))
     configure_logging(settings)
+    require_sound(settings)
     return run(settings, Program(run_worker, run_background, ensure_first_key))
 
 

@@ -28,6 +28,7 @@ from gateway.metadata.session import Session
 _log = structlog.get_logger(__name__)
 
 _PASSES: Final = 10
+_PAUSE_SECONDS: Final = 1.0
 _FAILURES_LISTED: Final = 100
 _PARTS_AT_ONCE: Final = 4
 
@@ -42,6 +43,11 @@ class Progress:
     changed: int = 0
     failed: int = 0
     failures: list[str] = field(default_factory=list)
+
+    def forget_failures(self) -> None:
+        """Another pass tries them again."""
+        self.failed = 0
+        self.failures.clear()
 
     def note_failure(self, placed: PlacedVersion, reason: str) -> None:
         """Remember one for the reader."""
@@ -79,8 +85,13 @@ class Mover:
         target = self._blobs.named(backend)
         for _ in range(_PASSES):
             before = self.progress.versions + self.progress.changed
+            self.progress.forget_failures()
             await self._each(moving.versions_elsewhere(self._session, bucket, backend), target, self._move)
-            if self._pace.stopping.is_set() or self.progress.versions + self.progress.changed == before:
+            if self._pace.stopping.is_set():
+                break
+            if self.progress.failed:
+                await asyncio.sleep(_PAUSE_SECONDS)
+            elif self.progress.versions + self.progress.changed == before:
                 break
         return self.progress
 

@@ -1,6 +1,7 @@
 """What becomes of a blob when the S3 store underneath fails (reliability: F16-F18, F31): nothing lost, nothing
 half-visible, a wrong answer never passed on."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -63,16 +64,24 @@ class TestOneFailure:
         assert await store.describe(blob_id) == DESCRIPTION
         assert await listed(store) == {blob_id: 1000}
 
-    @pytest.mark.parametrize("fault", REPEATED, ids=str)
     @pytest.mark.parametrize(
-        ("method", "text"),
-        [("POST", "?uploads"), ("PUT", "partNumber=1"), ("PUT", "partNumber=2"), ("POST", "uploadId")],
+        ("method", "text", "fault"),
+        [
+            (method, text, fault)
+            for method, text in [
+                ("POST", "?uploads"),
+                ("PUT", "partNumber=1"),
+                ("PUT", "partNumber=2"),
+                ("POST", "uploadId"),
+            ]
+            for fault in REPEATED
+            if method == "POST" or fault is not Fault.GARBAGE  # the answer to a part has no body to be read
+        ],
+        ids=str,
     )
     async def test_large_blob_is_sent_again(
         self, store: S3Store, proxy: FaultProxy, method: str, text: str, fault: Fault
     ) -> None:
-        if fault is Fault.GARBAGE and method == "PUT":
-            pytest.skip("the answer to a part has no body to be read")
         data = os.urandom(LARGE)
         proxy.inject(method, fault, text=text)
         blob_id = await put(store, [data[: 5 * MIB], data[5 * MIB :]])
@@ -143,7 +152,7 @@ class TestLastingFailure:
                 await store.stat(blob_id)
             assert time.monotonic() - began < 0.3
             assert len(proxy.seen) == before
-            time.sleep(0.6)
+            await asyncio.sleep(0.6)
             assert await store.stat(blob_id) is None
         finally:
             await store.close()
@@ -163,9 +172,14 @@ class TestLies:
         blob_id = await put(store, [data])
         proxy.inject("GET", Fault.OTHER_BYTES)
         received = b""
-        with pytest.raises(StorageError, match="InternalError"):
+
+        async def read() -> None:
+            nonlocal received
             async for piece in await store.open(blob_id, 0, size):
                 received += piece
+
+        with pytest.raises(StorageError, match="InternalError"):
+            await read()
         assert len(received) < size
         assert await get(store, blob_id, 0, size) == data
 
