@@ -36,6 +36,8 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "tagging": "Tags",
     "cors": "Cross-origin rules",
     "fixed": "Accepted where nothing would change (the owner pays, no logging, no notifications)",
+    "access_control": "Access control",
+    "bucket_policies": "Access control",
     "configuration": "Answered as AWS does where nothing is configured (these cannot be set yet)",
 }
 # Answered by the front itself: the form upload and the CORS preflight.

@@ -6,11 +6,12 @@ settings. Nothing here does I/O or knows HTTP.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
 ANONYMOUS_ROLE: Final = "anon"
+ACCOUNT_ROLE: Final = "s3_account"
 SERVICE_ROLE: Final = "service_role"
 ENGINE_ROLE: Final = "rowlock_engine"
 
@@ -83,6 +84,7 @@ class Scope:
     request_id: str = ""
     access_key_id: str = ""
     client_address: str = ""
+    s3_request_json: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Call:
     """One authenticated request for one operation.
 
     ``operation`` is the name policies see in ``storage.operation()``; ``headers_json`` holds only headers that are
-    safe to show to SQL (no credentials).
+    safe to show to SQL (no credentials). ``s3_request_json`` is what S3's access model asks about the request
+    (``s3/access_request.py``); empty for roles that it does not bind.
     """
 
     tenant: Tenant
@@ -102,6 +105,7 @@ class Call:
     headers_json: str = "{}"
     client_address: str = ""
     secure: bool = False
+    s3_request_json: str = ""
 
     @property
     def scope(self) -> Scope:
@@ -121,7 +125,17 @@ class Call:
             request_id=self.request_id,
             access_key_id=principal.access_key_id or "",
             client_address=self.client_address,
+            s3_request_json=self.s3_request_json,
         )
+
+    def reading(self, bucket: str, key: str, version_id: str | None) -> "Call":
+        """The same call while it reads the source of a copy, where other rules hold than at its target."""
+        if not self.s3_request_json:
+            return self
+        request = json.loads(self.s3_request_json)
+        action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
+        request |= {"bucket": bucket, "action": action, "listing": {"s3:prefix": [key]}}
+        return replace(self, s3_request_json=json.dumps(request, ensure_ascii=False))
 
 
 def system_scope(operation: str) -> Scope:

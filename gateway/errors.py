@@ -20,6 +20,7 @@ class ErrorCode:
 
 
 _CATALOGUE: Final = (
+    ErrorCode("AccessControlListNotSupported", 400, "The bucket does not allow ACLs"),
     ErrorCode("AccessDenied", 403, "Access Denied"),
     ErrorCode("AccessForbidden", 403, "Access forbidden"),
     ErrorCode("AuthorizationHeaderMalformed", 400, "The authorization header you provided is invalid."),
@@ -41,6 +42,7 @@ _CATALOGUE: Final = (
     ErrorCode("InternalError", 500, "We encountered an internal error. Please try again."),
     ErrorCode("InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records."),
     ErrorCode("InvalidArgument", 400, "Invalid Argument"),
+    ErrorCode("InvalidBucketAclWithObjectOwnership", 400, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"),
     ErrorCode("InvalidBucketName", 400, "The specified bucket is not valid."),
     ErrorCode("InvalidBucketState", 409, "The request is not valid with the current state of the bucket."),
     ErrorCode("InvalidChunkSizeError", 400, "The chunk size of the aws-chunked body is not valid."),
@@ -63,7 +65,9 @@ _CATALOGUE: Final = (
     ErrorCode("InvalidURI", 400, "Couldn't parse the specified URI."),
     ErrorCode("KMS.NotFoundException", 400, "The KMS key does not exist."),
     ErrorCode("KeyTooLongError", 400, "Your key is too long"),
+    ErrorCode("MalformedACLError", 400, "The XML you provided was not well-formed or did not validate against our published schema"),
     ErrorCode("MalformedPOSTRequest", 400, "The body of your POST request is not well-formed multipart/form-data."),
+    ErrorCode("MalformedPolicy", 400, "The policy is not valid."),
     ErrorCode("MalformedTrailerError", 400, "The request contained trailing data that was not well-formed or did not conform to our published schema."),
     ErrorCode("MalformedXML", 400, "The XML you provided was not well-formed or did not validate against our published schema"),
     ErrorCode("MaxMessageLengthExceeded", 400, "Your request was too big."),
@@ -98,6 +102,7 @@ _CATALOGUE: Final = (
     ErrorCode("SignatureDoesNotMatch", 403, "The request signature we calculated does not match the signature you provided. Check your key and signing method."),
     ErrorCode("SlowDown", 503, "Please reduce your request rate.", retry_after_seconds=1),
     ErrorCode("UnexpectedContent", 400, "This request does not support content"),
+    ErrorCode("UnresolvableGrantByEmailAddress", 400, "The email address you provided does not match any account on record."),
     ErrorCode("XAmzContentChecksumMismatch", 400, "The provided 'x-amz-checksum' header does not match what was computed."),
     ErrorCode("XAmzContentSHA256Mismatch", 400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
 )  # fmt: skip

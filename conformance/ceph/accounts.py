@@ -14,7 +14,7 @@ from conformance.ceph.worker import configuration
 from conformance.server import RunningServer
 
 # What makes a key an account of its own, with what it owns and what it is granted.
-ACCOUNT_OPTIONS: Final = ("--role", "service_role")
+ACCOUNT_OPTIONS: Final = ("--account",)
 # One S3 "day" of the lifecycle tests, for server and suite alike.
 LIFECYCLE_DAY_SECONDS: Final = 10
 # The suite signs its browser forms the old way.

@@ -12,6 +12,8 @@ SERVED: Final = frozenset(
         "PutBucketNotificationConfiguration", "PutBucketRequestPayment",
         "DeleteBucketCors", "DeleteBucketTagging", "DeleteObjectTagging", "PutBucketCors", "PutBucketTagging",
         "PutObjectTagging",
+        "DeleteBucketOwnershipControls", "DeleteBucketPolicy", "DeletePublicAccessBlock", "PutBucketAcl",
+        "PutBucketOwnershipControls", "PutBucketPolicy", "PutObjectAcl", "PutPublicAccessBlock",
         "GetObjectAttributes", "GetObjectLegalHold", "GetObjectRetention",
         "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateBucket", "CreateMultipartUpload",
         "DeleteBucket", "DeleteObject", "DeleteObjects", "GetBucketAccelerateConfiguration", "GetBucketAcl",

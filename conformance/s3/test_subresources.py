@@ -10,7 +10,6 @@ from conformance.rawhttp import RawClient
 
 NOT_CONFIGURED = [
     ("policy", 404, "NoSuchBucketPolicy"),
-    ("policyStatus", 404, "NoSuchBucketPolicy"),
     ("lifecycle", 404, "NoSuchLifecycleConfiguration"),
     ("tagging", 404, "NoSuchTagSet"),
     ("object-lock", 404, "ObjectLockConfigurationNotFoundError"),
@@ -110,3 +109,7 @@ def test_GetPublicAccessBlock_default(raw: RawClient, bucket: str) -> None:
         assert {element.text for element in answer.xml} == {"true"}
     else:
         assert answer.refusal() == (404, "NoSuchPublicAccessBlockConfiguration")
+
+
+def test_GetBucketPolicyStatus_without_policy_is_not_public(s3: Any, bucket: str) -> None:
+    assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"] == {"IsPublic": False}

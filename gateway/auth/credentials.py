@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from gateway.context import ANONYMOUS_ROLE, SERVICE_ROLE
+from gateway.context import ACCOUNT_ROLE, ANONYMOUS_ROLE, SERVICE_ROLE
 from gateway.errors import StorageError
 
-ROLES: Final = frozenset((ANONYMOUS_ROLE, "authenticated", SERVICE_ROLE))
+ROLES: Final = frozenset((ANONYMOUS_ROLE, "authenticated", ACCOUNT_ROLE, SERVICE_ROLE))
 
 TTL_SECONDS: Final = 5.0
 NEGATIVE_TTL_SECONDS: Final = 2.0

@@ -11,13 +11,16 @@ from typing import Annotated, Any, Final, TypeVar
 
 from cyclopts import App, Parameter
 
+from gateway import statements
 from gateway.auth.credentials import ROLES
 from gateway.commands.config import load_settings
 from gateway.commands.database import connect_control
 from gateway.config import Settings
-from gateway.context import SERVICE_ROLE
+from gateway.context import ACCOUNT_ROLE, SERVICE_ROLE
 from gateway.errors import StorageError
+from gateway.operations.owners import canonical_id
 from gateway.tenants.registry import (
+    DEFAULT_TENANT,
     PAGE_LIMIT,
     AccessKeyInfo,
     ControlDatabase,
@@ -51,7 +54,24 @@ async def create(registry: Registry, key: NewAccessKey) -> AccessKeyInfo:
     """Store a key. Raises RegistryError, also for a role that no key may have."""
     if key.role not in ROLES:
         raise RegistryError(f"the role must be one of {', '.join(sorted(ROLES))}")
+    if key.role == ACCOUNT_ROLE and not key.subject:
+        raise RegistryError("an account needs a subject")
     return await registry.create_key(key)
+
+
+async def create_and_register(registry: Registry, database: ControlDatabase, key: NewAccessKey) -> AccessKeyInfo:
+    """Store a key, and its subject where grants and principals look for accounts. Raises as :func:`create`."""
+    made = await create(registry, key)
+    if key.subject:
+        email = key.claims.get("email")
+        account = {
+            "subject": key.subject,
+            "canonical_id": canonical_id(DEFAULT_TENANT, key.subject),
+            "display_name": key.display_name,
+            "email": email if isinstance(email, str) else None,
+        }
+        await database.fetch(statements.load("access")["register_account"], account)
+    return made
 
 
 async def every_key(registry: Registry) -> list[AccessKeyInfo]:
@@ -68,13 +88,13 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
     """The command group, over whatever connects to the control database. ``connect`` may raise StorageError."""
     app = App(name="keys", help="Create, list and revoke access keys.")
 
-    def run(work: Callable[[Registry], Awaitable[Result]]) -> Result:
+    def run(work: Callable[[Registry, ControlDatabase], Awaitable[Result]]) -> Result:
         async def connected() -> Result:
             settings = read_settings()
             async with connect(settings) as database:
                 # Read once connected: an embedded database makes the data directory first.
                 master_key = await asyncio.to_thread(MasterKey.load, settings, settings.data_dir)
-                return await work(PostgresRegistry(database, master_key))
+                return await work(PostgresRegistry(database, master_key), database)
 
         try:
             return asyncio.run(connected())
@@ -87,7 +107,8 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
         *,
         access_key_id: str | None = None,
         secret_access_key: str | None = None,
-        role: str = SERVICE_ROLE,
+        role: str | None = None,
+        account: Annotated[bool, Parameter(negative="")] = False,
         subject: str | None = None,
         display_name: str | None = None,
         claims: str = "{}",
@@ -103,13 +124,16 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
         secret_access_key
             At least 8 characters (default: generated, 40 characters).
         role
-            Postgres role its requests run as: service_role, authenticated or anon.
+            Postgres role its requests run as: service_role (default), s3_account, authenticated or anon.
+        account
+            Make an S3 account (role s3_account): it owns the buckets it creates, and sees only those and what ACLs and
+            bucket policies grant it. Needs a subject; several keys may share one.
         subject
-            Owner of what the key creates; a key with a subject is an account of its own.
+            Owner of what the key creates.
         display_name
             Shown as the owner's name.
         claims
-            JSON object that policies read as the caller's JWT.
+            JSON object that policies read as the caller's JWT. The claim "email" is the address grants may name.
         description
             What the key is for.
         as_json
@@ -122,22 +146,26 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
         if not isinstance(parsed, dict):
             print("rowlock keys: --claims must be a JSON object", file=sys.stderr)
             raise SystemExit(1)
+        if account and role not in (None, ACCOUNT_ROLE):
+            print("rowlock keys: --account contradicts --role", file=sys.stderr)
+            raise SystemExit(1)
         key = NewAccessKey(
             access_key_id=new_access_key_id() if access_key_id is None else access_key_id,
             secret=new_secret() if secret_access_key is None else secret_access_key,
-            role=role,
+            role=role or (ACCOUNT_ROLE if account else SERVICE_ROLE),
             subject=subject,
             display_name=display_name,
             claims=parsed,
             description=description,
         )
-        run(lambda registry: create(registry, key))
+        run(lambda registry, database: create_and_register(registry, database, key))
         shown = {
             "access_key_id": key.access_key_id,
             "secret_access_key": key.secret,
             "role": key.role,
             "subject": key.subject,
             "display_name": key.display_name,
+            "canonical_id": canonical_id(DEFAULT_TENANT, key.subject or ""),
             "claims": parsed,
         }
         _print(shown, as_json=as_json)
@@ -151,7 +179,7 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
         as_json
             Print a JSON array.
         """
-        keys = [_described(key) for key in run(every_key)]
+        keys = [_described(key) for key in run(lambda registry, _: every_key(registry))]
         if as_json:
             print(json.dumps(keys))
             return
@@ -173,7 +201,7 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
         as_json
             Print JSON.
         """
-        key = run(lambda registry: registry.revoke_key(access_key_id))
+        key = run(lambda registry, _: registry.revoke_key(access_key_id))
         if key is None:
             print(f"rowlock keys: there is no access key {access_key_id!r}", file=sys.stderr)
             raise SystemExit(1)

@@ -12,7 +12,6 @@ from gateway.metadata.errors import OutcomeUnknown
 from gateway.metadata.records import Headers, headers_of, json_document
 from gateway.metadata.session import Session
 
-_BUCKETS: Final = statements.load("buckets")
 _SQL: Final = statements.load("moving")
 _SCOPE: Final = system_scope("rowlock.move")
 _FIRST: Final = UUID(int=0)
@@ -52,13 +51,13 @@ class Remainder:
 
 async def bucket_backends(session: Session) -> list[tuple[str, str | None]]:
     """Every bucket and the backend it names."""
-    rows = await session.fetch(_SCOPE, _BUCKETS["list_bucket_backends"])
+    rows = await session.fetch(_SCOPE, _SQL["list_bucket_backends"])
     return [(row[0], row[1]) for row in rows]
 
 
 async def set_bucket_backend(session: Session, bucket: str, backend: str | None) -> None:
     """New objects of this bucket go there from now on (None: to the default). Raises NoSuchBucket."""
-    rows = await session.write(_SCOPE, _BUCKETS["set_bucket_backend"], bucket=bucket, backend=backend)
+    rows = await session.write(_SCOPE, _SQL["set_bucket_backend"], bucket=bucket, backend=backend)
     if not rows:
         raise StorageError("NoSuchBucket", BucketName=bucket)
 

@@ -125,8 +125,9 @@ async def list_parts(
         scope, _SQL["list_parts"], upload_id=upload_id, bucket=bucket, key=key, after=after, page_size=page_size
     )
     backend, algorithm, kind = rows[0][:3]
-    parts = [_part(row[3:]) for row in rows if row[3] is not None]
-    return UploadForPart(backend, "", algorithm, kind), parts
+    parts = [_part(row[3:10]) for row in rows if row[3] is not None]
+    owner_id, initiator_id = rows[0][10:]
+    return UploadForPart(backend, "", algorithm, kind, owner_id=owner_id, initiator_id=initiator_id), parts
 
 
 async def lock_upload(transaction: Transaction, upload_id: str, bucket: str, key: str) -> UploadRecord:

@@ -367,3 +367,5 @@ class UploadForPart:
     checksum_algorithm: str | None
     checksum_type: str | None
     encryption: Mapping[str, Any] | None = None
+    owner_id: str | None = None
+    initiator_id: str | None = None

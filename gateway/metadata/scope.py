@@ -9,7 +9,7 @@ from gateway.errors import StorageError
 from gateway.metadata.parameters import encode_text
 from gateway.statements import Statement
 
-ALLOWED_ROLES: Final = frozenset({"anon", "authenticated", "service_role", "rowlock_engine"})
+ALLOWED_ROLES: Final = frozenset({"anon", "authenticated", "s3_account", "service_role", "rowlock_engine"})
 SET_SCOPE: Final[Statement] = statements.load("session")["set_scope"]
 
 # The statement names its parameters after the fields of Scope; only the time limits are not of the request.

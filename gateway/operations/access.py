@@ -1,25 +1,29 @@
 """What a caller is told who found nothing, and refusals shared by many operations.
 
-Rows hide behind row-level security, so "not there" and "not yours" look alike from here. A caller who proved who it
-is gets NoSuchKey, as Supabase answers; an anonymous one must not learn which keys exist in a bucket it cannot see
-(AWS: without s3:ListBucket a missing key is AccessDenied).
+Rows hide behind row-level security, so "not there" and "not yours" look alike from here. A user who proved who it is
+gets NoSuchKey, as Supabase answers; an anonymous caller and an S3 account must not learn which keys exist in a bucket
+they cannot list (AWS: without s3:ListBucket a missing key is AccessDenied).
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from gateway.context import ANONYMOUS_ROLE, Call
+from gateway.context import ACCOUNT_ROLE, ANONYMOUS_ROLE, Call
 from gateway.errors import StorageError
+from gateway.metadata import access as access_database
 from gateway.metadata import buckets, configurations, objects
 from gateway.metadata.configurations import Kind
 from gateway.metadata.records import BucketRecord, Visibility
 from gateway.operations.services import Services
 
+# Roles bound by S3's own model (sql/tenant/0017_s3_access.sql).
+BOUND_ROLES: Final = frozenset({ANONYMOUS_ROLE, ACCOUNT_ROLE})
+
 
 async def missing_key(services: Services, call: Call, bucket: str, key: str) -> StorageError:
     """Why a key was not found: NoSuchBucket, AccessDenied or NoSuchKey. To be raised by the caller."""
     seen, marker = await objects.explain_missing(services.session, call.scope, bucket, key)
-    refusal = _refusal(call, bucket, seen)
+    refusal = await _refusal(services, call, bucket, seen, key)
     if refusal is not None:
         return refusal
     if marker is None:
@@ -30,13 +34,20 @@ async def missing_key(services: Services, call: Call, bucket: str, key: str) -> 
 async def missing_version(services: Services, call: Call, bucket: str, key: str, version_id: str) -> StorageError:
     """Why a version was not found: NoSuchBucket, AccessDenied or NoSuchVersion. To be raised by the caller."""
     seen = await buckets.visibility(services.session, call.scope, bucket)
-    return _refusal(call, bucket, seen) or StorageError("NoSuchVersion", Key=key, VersionId=version_id)
+    refusal = await _refusal(services, call, bucket, seen, key)
+    return refusal or StorageError("NoSuchVersion", Key=key, VersionId=version_id)
 
 
-def _refusal(call: Call, bucket: str, seen: Visibility) -> StorageError | None:
+async def _refusal(
+    services: Services, call: Call, bucket: str, seen: Visibility, key: str | None = None
+) -> StorageError | None:
     if seen is Visibility.NONE:
         return StorageError("NoSuchBucket", BucketName=bucket)
-    if seen is Visibility.HIDDEN and call.principal.role == ANONYMOUS_ROLE:
+    if call.principal.role not in BOUND_ROLES:
+        return None
+    if seen is Visibility.HIDDEN:
+        return StorageError("AccessDenied")
+    if key is not None and await access_database.is_hidden(services.session, call.scope, bucket, key):
         return StorageError("AccessDenied")
     return None
 
@@ -51,7 +62,8 @@ async def require_bucket(services: Services, call: Call, bucket: str) -> BucketR
 
 async def require_listing(services: Services, call: Call, bucket: str) -> None:
     """After an empty listing: may the caller be told that there is nothing? Raises NoSuchBucket or AccessDenied."""
-    refusal = _refusal(call, bucket, await buckets.visibility(services.session, call.scope, bucket))
+    seen = await buckets.visibility(services.session, call.scope, bucket)
+    refusal = await _refusal(services, call, bucket, seen)
     if refusal is not None:
         raise refusal
 
@@ -68,6 +80,21 @@ async def require_configuration(
     if seen is Visibility.HIDDEN:
         raise StorageError("AccessDenied")
     raise StorageError(missing, BucketName=bucket)
+
+
+async def forbidden(services: Services, call: Call, bucket: str, keys: Sequence[str]) -> frozenset[str]:
+    """Of keys that were not there to delete, those of which the caller must not be told so: a policy is asked only for
+    rows that exist. Asks the database only for a caller bound by S3's own model. Raises NoSuchBucket."""
+    if not keys or call.principal.role not in BOUND_ROLES:
+        return frozenset()
+    if call.principal.role == ANONYMOUS_ROLE:
+        seen = await buckets.visibility(services.session, call.scope, bucket)
+        if seen is Visibility.NONE:
+            raise StorageError("NoSuchBucket", BucketName=bucket)
+        if seen is Visibility.VISIBLE:
+            return frozenset()
+    allowed = await access_database.permitted_names(services.session, call.scope, bucket, keys)
+    return frozenset(keys) - allowed
 
 
 def refuse_unimplemented(document: Any, **headers: str) -> None:

@@ -4,9 +4,12 @@ from typing import Final
 
 from gateway.context import ANONYMOUS_ROLE, Call
 from gateway.errors import StorageError
+from gateway.metadata import access as access_database
 from gateway.metadata import buckets, keyspace
+from gateway.metadata.access import Acl
 from gateway.metadata.buckets import DuplicateRow
-from gateway.operations import access, owners
+from gateway.operations import access, acl, owners
+from gateway.operations.bucket_policies import require_ownership
 from gateway.operations.services import Services
 from gateway.operations.shapes import (
     Bucket,
@@ -65,25 +68,49 @@ async def list_buckets(services: Services, call: Call, asked: ListBucketsInput) 
 
 
 async def create_bucket(services: Services, call: Call, asked: CreateBucketInput) -> CreateBucketOutput:
-    """Make a bucket owned by the caller. ACLs are taken and mean "private" until access control by ACL exists."""
+    """Make a bucket owned by the caller (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html)."""
     validate_bucket_name(asked.bucket, creating=True)
     access.refuse_unimplemented(asked, bucket_namespace="x-amz-bucket-namespace")
     _require_location(asked, call.tenant.region)
+    subject = call.principal.subject
+    granted: Acl | None = None
+    if asked.object_ownership is not None:
+        require_ownership(asked.object_ownership)
+    if acl.asks(asked):
+        fresh = access_database.AccessFacts(subject, None, None, {}, policy_is_public=False)
+        granted = await acl.requested(services, call, asked, fresh, subject)
+        if granted is not None and asked.object_ownership == access_database.ENFORCED:
+            raise StorageError("InvalidBucketAclWithObjectOwnership")
     try:
-        await buckets.create_bucket(
-            services.session,
-            call.scope,
-            asked.bucket,
-            call.principal.subject,
-            public=False,
-            object_lock=bool(asked.object_lock_enabled_for_bucket),
-        )
+        if granted is None and asked.object_ownership is None:
+            await buckets.create_bucket(
+                services.session,
+                call.scope,
+                asked.bucket,
+                subject,
+                public=False,
+                object_lock=bool(asked.object_lock_enabled_for_bucket),
+            )
+        else:
+            await access_database.create_bucket(
+                services.session,
+                call.scope,
+                asked.bucket,
+                subject,
+                granted,
+                asked.object_ownership,
+                object_lock=bool(asked.object_lock_enabled_for_bucket),
+            )
     except DuplicateRow as error:
         existing, _ = await buckets.find_bucket(services.session, call.scope, asked.bucket)
-        if existing is None or (existing.owner_id or None) != call.principal.subject:
+        if existing is None or (existing.owner_id or None) != subject:
             raise StorageError("BucketAlreadyExists", BucketName=asked.bucket) from error
         if call.tenant.region != _CLASSIC_REGION:
             raise StorageError("BucketAlreadyOwnedByYou", BucketName=asked.bucket) from error
+        facts = await access_database.facts(services.session, call.scope, asked.bucket)
+        if facts.acl != granted:
+            # Made again it would be another bucket.
+            raise StorageError("BucketAlreadyExists", BucketName=asked.bucket) from error
     return CreateBucketOutput(location=f"/{asked.bucket}")
 
 

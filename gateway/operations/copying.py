@@ -13,7 +13,7 @@ from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.errors import DefaultEncryptionDiffers
 from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord, Written
-from gateway.operations import access, checksums, encryption, expiration, object_lock, upload, versions
+from gateway.operations import access, acl, checksums, encryption, expiration, object_lock, upload, versions
 from gateway.operations.content import open_content
 from gateway.operations.encryption import Cipher, Wanted
 from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
@@ -32,6 +32,7 @@ _CONCURRENT_PARTS: Final = 8
 async def find_source(services: Services, call: Call, asked: CopyObjectInput | UploadPartCopyInput) -> ObjectRecord:
     """The source of a copy, read as the caller, its preconditions checked."""
     source = asked.copy_source
+    call = call.reading(source.bucket, source.key, source.version_id)
     record = await _find_source_version(services, call, source)
     require_source_conditions(
         ReadConditions(
@@ -66,10 +67,11 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
     """
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
+    granted, owner_id = await acl.for_new_object(services, call, asked)
     wanted = encryption.requested(services.encryption, call, asked)
     source_customer = encryption.customer_key(services.encryption, call, asked, source=True)
     new_tags = (header_tags(asked.tagging) or {}) if asked.tagging_directive == "REPLACE" else None
-    lock = object_lock.attributes_from(asked)
+    kept = replace(object_lock.attributes_from(asked), acl=granted)
     for _ in range(_ATTEMPTS):
         source = await find_source(services, call, asked)
         source_cipher = encryption.unlock(services.encryption, source.attributes.encryption, source_customer)
@@ -84,7 +86,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
         onto_itself = asked.copy_source == CopySource(asked.bucket, asked.key, None)
         if onto_itself:
             _require_change(asked, source, headers)
-            if _touches_row_only(asked, source, lock, wanted, source_customer):
+            if _touches_row_only(asked, source, kept, owner_id, wanted, source_customer):
                 try:
                     replaced = await objects.replace_metadata(
                         services.session, call.scope, asked.bucket, asked.key, source, headers, new_tags, condition
@@ -97,7 +99,7 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                         return await _touched(services, asked, source, modified, revision, new_tags, source_cipher)
                     if not replaced.keeps_versions:
                         continue
-        owner_id, size = call.principal.subject, source.size_bytes
+        size = source.size_bytes
         place = await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
         )
@@ -106,8 +108,9 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
             if target is None and onto_itself:
                 target = Wanted.as_stored(source_cipher)
             new, cipher = await _copied(
-                services, call, asked, source, source_cipher, headers, new_tags, lock, target, place.backend
+                services, call, asked, source, source_cipher, headers, new_tags, kept, target, place.backend
             )
+            new = replace(new, owner_id=owner_id)
         except FileNotFoundError:
             # The source was overwritten and its blob destroyed between reading the row and the bytes.
             continue
@@ -280,12 +283,20 @@ def _headers(asked: CopyObjectInput, source: ObjectRecord) -> Headers:
 
 
 def _touches_row_only(
-    asked: CopyObjectInput, source: ObjectRecord, lock: Attributes, wanted: Wanted | None, customer: object | None
+    asked: CopyObjectInput,
+    source: ObjectRecord,
+    kept: Attributes,
+    owner_id: str | None,
+    wanted: Wanted | None,
+    customer: object | None,
 ) -> bool:
-    """May a copy onto itself leave the bytes, and the version, as they are?"""
+    """May a copy onto itself leave the bytes, and the version, as they are? It keeps nothing of its source's ACL and
+    owner."""
     return (
         asked.checksum_algorithm is None
-        and lock == NO_ATTRIBUTES
+        and kept == NO_ATTRIBUTES
+        and source.attributes.acl is None
+        and source.owner_id == owner_id
         and not source.is_versioned
         and wanted is None
         and customer is None

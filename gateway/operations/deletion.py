@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.context import Call
+from gateway.context import ACCOUNT_ROLE, Call
 from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.records import DeleteOutcome, Deletion, Doomed
@@ -46,6 +46,8 @@ async def delete_object(services: Services, call: Call, asked: DeleteObjectInput
     )
     await failpoint_async("del.after_commit")
     code = _ERRORS.get(done.outcome)
+    if done.outcome is DeleteOutcome.ABSENT and await access.forbidden(services, call, asked.bucket, [asked.key]):
+        code = "AccessDenied"
     if code is not None:
         fields = {"Condition": "If-Match"} if done.outcome is DeleteOutcome.MISMATCH else {}
         raise StorageError(code, **fields)
@@ -70,11 +72,15 @@ async def delete_objects(services: Services, call: Call, asked: DeleteObjectsInp
     outcomes = await objects.delete_objects(
         services.session, call.scope, asked.bucket, doomed, bypass_governance=bool(asked.bypass_governance_retention)
     )
-    if all(done.outcome is not DeleteOutcome.DELETED for done in outcomes):
+    absent = [target.key for target, done in zip(doomed, outcomes, strict=True) if done.outcome is DeleteOutcome.ABSENT]
+    forbidden = await access.forbidden(services, call, asked.bucket, absent)
+    if call.principal.role != ACCOUNT_ROLE and all(done.outcome is not DeleteOutcome.DELETED for done in outcomes):
         await access.require_listing(services, call, asked.bucket)
     deleted: list[DeletedObject] = []
     for target, done in zip(doomed, outcomes, strict=True):
         code = _ERRORS.get(done.outcome)
+        if done.outcome is DeleteOutcome.ABSENT and target.key in forbidden:
+            code = "AccessDenied"
         if code is None:
             deleted.append(_deleted(target, done))
         else:

@@ -16,7 +16,7 @@ from gateway.errors import StorageError
 from gateway.metadata import multipart, objects
 from gateway.metadata.errors import DefaultEncryptionDiffers, OutcomeUnknown
 from gateway.metadata.records import Checksum, Headers, NewObject, PartRecord, UploadForPart, UploadRecord
-from gateway.operations import access, checksums, encryption, expiration, owners, upload
+from gateway.operations import access, acl, checksums, encryption, expiration, owners, upload
 from gateway.operations.content import open_content
 from gateway.operations.copying import find_source
 from gateway.operations.encryption import Cipher, Wanted
@@ -57,6 +57,8 @@ async def create_multipart_upload(
     """Begin an upload; the caller must be allowed to put the key."""
     access.refuse_unimplemented_writing(asked)
     kind = checksums.upload_type(asked.checksum_algorithm, asked.checksum_type)
+    granted, owner_id = await acl.for_new_object(services, call, asked)
+    attributes = replace(attributes_from(asked), acl=granted)
     wanted = encryption.requested(services.encryption, call, asked)
     defaults = services.encryption.defaults
     upload_id = upload.new_version()
@@ -70,12 +72,12 @@ async def create_multipart_upload(
                 bucket=asked.bucket,
                 key=asked.key,
                 version=upload.new_version(),
-                owner_id=call.principal.subject,
+                owner_id=owner_id,
                 headers=headers_from(asked),
                 backend=services.blobs.default.name,
                 checksum_algorithm=asked.checksum_algorithm,
                 checksum_type=kind,
-                attributes=encryption.with_encryption(attributes_from(asked), cipher),
+                attributes=encryption.with_encryption(attributes, cipher),
             )
             break
         except DefaultEncryptionDiffers as differs:
@@ -221,7 +223,7 @@ async def list_parts(services: Services, call: Call, asked: ListPartsInput) -> L
         services.session, call.scope, asked.upload_id, asked.bucket, asked.key, marker, limit + 1
     )
     page = found[:limit]
-    subject = call.principal.subject
+    known = await owners.names(services, call, (begun.owner_id, begun.initiator_id))
     return ListPartsOutput(
         bucket=asked.bucket,
         key=asked.key,
@@ -240,8 +242,8 @@ async def list_parts(services: Services, call: Call, asked: ListPartsInput) -> L
             )
             for part in page
         ),
-        initiator=owners.initiator(call, subject),
-        owner=owners.owner(call, subject),
+        initiator=owners.initiator(call, begun.initiator_id, known),
+        owner=owners.owner(call, begun.owner_id, known),
         storage_class=_STANDARD,
         checksum_algorithm=begun.checksum_algorithm,
         checksum_type=begun.checksum_type,
@@ -392,7 +394,7 @@ def _manifest(
         bucket=asked.bucket,
         key=asked.key,
         version=begun.version,
-        owner_id=call.principal.subject,
+        owner_id=begun.owner_id,
         headers=begun.headers,
         size_bytes=size,
         etag=multipart_etag([bytes.fromhex(part.etag) for part in parts]),

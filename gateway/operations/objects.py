@@ -11,7 +11,7 @@ from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.errors import DefaultEncryptionDiffers
 from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord
-from gateway.operations import access, checksums, encryption, expiration, object_lock, upload, versions
+from gateway.operations import access, acl, checksums, encryption, expiration, object_lock, upload, versions
 from gateway.operations.content import open_content
 from gateway.operations.encryption import Wanted
 from gateway.operations.services import Services
@@ -51,7 +51,9 @@ async def put_object(services: Services, call: Call, asked: PutObjectInput) -> P
     limit = services.limits.max_put_bytes
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
-    owner_id = call.principal.subject
+    granted, owner_id = await acl.for_new_object(services, call, asked)
+    if granted is not None:
+        attributes = replace(attributes, acl=granted)
     defaults = services.encryption.defaults
     wanted = encryption.requested(services.encryption, call, asked)
     backend = None

@@ -7,7 +7,9 @@ inside a policy; names that Supabase has are Supabase's, because policies writte
 from typing import Final
 
 from gateway.operations import (
+    access_control,
     bucket_encryption,
+    bucket_policies,
     buckets,
     configuration,
     copying,
@@ -85,11 +87,38 @@ OPERATIONS: Final = (
     _operation(
         "PutBucketNotificationConfiguration", "storage.s3.bucket.put_notification", fixed.put_bucket_notification
     ),
-    # sub-resources nobody has configured
-    _operation("GetBucketAcl", "storage.s3.bucket.get_acl", configuration.get_bucket_acl),
-    _operation("GetObjectAcl", "storage.s3.object.get_acl", configuration.get_object_acl),
     _operation("GetBucketVersioning", "storage.s3.bucket.get_versioning", versions.get_bucket_versioning),
     _operation("PutBucketVersioning", "storage.s3.bucket.put_versioning", versions.put_bucket_versioning),
+    # who may do what
+    _operation("GetBucketAcl", "storage.s3.bucket.get_acl", access_control.get_bucket_acl),
+    _operation("PutBucketAcl", "storage.s3.bucket.put_acl", access_control.put_bucket_acl),
+    _operation("GetObjectAcl", "storage.s3.object.get_acl", access_control.get_object_acl),
+    _operation("PutObjectAcl", "storage.s3.object.put_acl", access_control.put_object_acl),
+    _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", bucket_policies.get_bucket_policy),
+    _operation("PutBucketPolicy", "storage.s3.bucket.put_policy", bucket_policies.put_bucket_policy),
+    _operation("DeleteBucketPolicy", "storage.s3.bucket.delete_policy", bucket_policies.delete_bucket_policy),
+    _operation(
+        "GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", bucket_policies.get_bucket_policy_status
+    ),
+    _operation("GetPublicAccessBlock", "storage.s3.bucket.get_public_access", bucket_policies.get_public_access_block),
+    _operation("PutPublicAccessBlock", "storage.s3.bucket.put_public_access", bucket_policies.put_public_access_block),
+    _operation(
+        "DeletePublicAccessBlock",
+        "storage.s3.bucket.delete_public_access",
+        bucket_policies.delete_public_access_block,
+    ),
+    _operation(
+        "GetBucketOwnershipControls", "storage.s3.bucket.get_ownership", bucket_policies.get_bucket_ownership_controls
+    ),
+    _operation(
+        "PutBucketOwnershipControls", "storage.s3.bucket.put_ownership", bucket_policies.put_bucket_ownership_controls
+    ),
+    _operation(
+        "DeleteBucketOwnershipControls",
+        "storage.s3.bucket.delete_ownership",
+        bucket_policies.delete_bucket_ownership_controls,
+    ),
+    # sub-resources nobody has configured
     _operation("GetBucketRequestPayment", "storage.s3.bucket.get_payment", configuration.get_bucket_request_payment),
     _operation("GetBucketLogging", "storage.s3.bucket.get_logging", configuration.get_bucket_logging),
     _operation(
@@ -100,8 +129,6 @@ OPERATIONS: Final = (
     _operation(
         "GetBucketAccelerateConfiguration", "storage.s3.bucket.get_accelerate", configuration.get_bucket_accelerate
     ),
-    _operation("GetBucketPolicy", "storage.s3.bucket.get_policy", configuration.get_bucket_policy),
-    _operation("GetBucketPolicyStatus", "storage.s3.bucket.get_policy_status", configuration.get_bucket_policy_status),
     _operation(
         "GetObjectLockConfiguration", "storage.s3.bucket.get_object_lock", object_lock.get_object_lock_configuration
     ),
@@ -112,12 +139,6 @@ OPERATIONS: Final = (
     ),
     _operation("PutObjectRetention", "storage.s3.object.put_retention", object_lock.put_object_retention),
     _operation("PutObjectLegalHold", "storage.s3.object.put_legal_hold", object_lock.put_object_legal_hold),
-    _operation(
-        "GetBucketOwnershipControls",
-        "storage.s3.bucket.get_ownership",
-        configuration.get_bucket_ownership_controls,
-    ),
     _operation("GetBucketReplication", "storage.s3.bucket.get_replication", configuration.get_bucket_replication),
     _operation("GetBucketWebsite", "storage.s3.bucket.get_website", configuration.get_bucket_website),
-    _operation("GetPublicAccessBlock", "storage.s3.bucket.get_public_access", configuration.get_public_access_block),
 )

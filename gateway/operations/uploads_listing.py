@@ -43,6 +43,7 @@ async def list_multipart_uploads(
     walked = await _walk(services, call, asked, limit)
     if not walked.count:
         await access.require_listing(services, call, asked.bucket)
+    known = await owners.names(services, call, (found.owner_id for found in walked.uploads))
     return ListMultipartUploadsOutput(
         bucket=asked.bucket,
         key_marker=asked.key_marker or "",
@@ -53,7 +54,7 @@ async def list_multipart_uploads(
         delimiter=asked.delimiter or None,
         max_uploads=limit,
         is_truncated=walked.is_truncated,
-        uploads=tuple(_rendered(call, found) for found in walked.uploads),
+        uploads=tuple(_rendered(call, found, known) for found in walked.uploads),
         common_prefixes=tuple(CommonPrefix(prefix=prefix) for prefix in walked.prefixes),
         encoding_type=asked.encoding_type,
     )
@@ -103,14 +104,14 @@ async def _walk(services: Services, call: Call, asked: ListMultipartUploadsInput
                 return walked
 
 
-def _rendered(call: Call, found: ListedUpload) -> MultipartUpload:
+def _rendered(call: Call, found: ListedUpload, known: owners.Names) -> MultipartUpload:
     return MultipartUpload(
         upload_id=found.upload_id,
         key=found.key,
         initiated=found.created_at,
         storage_class=_STANDARD,
-        owner=owners.owner(call, found.owner_id),
-        initiator=owners.initiator(call, found.owner_id),
+        owner=owners.owner(call, found.owner_id, known),
+        initiator=owners.initiator(call, found.owner_id, known),
         checksum_algorithm=found.checksum_algorithm,
         checksum_type=found.checksum_type,
     )

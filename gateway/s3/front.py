@@ -14,11 +14,13 @@ from typing import Any, Final, Protocol
 import structlog
 
 from gateway.config import Settings
-from gateway.context import AuthMethod, BucketAddress, Call, ObjectAddress, Principal, Tenant
+from gateway.context import Address, AuthMethod, BucketAddress, Call, ObjectAddress, Principal, Tenant
 from gateway.errors import StorageError
+from gateway.operations.expected_owner import require_expected_owners
 from gateway.operations.operation import Operation
 from gateway.s3 import cors
 from gateway.s3 import model as s3_model
+from gateway.s3.access_request import access_request_json
 from gateway.s3.codec import Fields, OperationCodec, compile_codecs, effective_headers
 from gateway.s3.errors import render_error
 from gateway.s3.model import Body, OperationModel
@@ -156,7 +158,9 @@ class S3Front:
         _refuse_anonymous_overrides(identity.principal, fields)
         fields |= await self._read_body(request, receive, identity.payload, codec, log)
 
-        call = self._call(request, headers, identity.principal, operation)
+        call = self._call(request, headers, identity.principal, operation, address, fields)
+        if "expected_bucket_owner" in fields or "expected_source_bucket_owner" in fields:
+            await require_expected_owners(self._services, call, fields)
         output = await operation.handler(self._services, call, codec.build(fields))
         return codec.render(output)
 
@@ -170,9 +174,9 @@ class S3Front:
         identity: Identity,
         log: RequestLog,
     ) -> Response:
-        def call_of(principal: Principal, operation: Operation, key: str) -> Call:
-            log.access_key_id, log.key = principal.access_key_id, key
-            return self._call(request, headers, principal, operation)
+        def call_of(principal: Principal, operation: Operation, target: ObjectAddress, fields: Fields) -> Call:
+            log.access_key_id, log.key = principal.access_key_id, target.key
+            return self._call(request, headers, principal, operation, target, fields)
 
         log.bytes_in = request.content_length or 0
         return await post_object(
@@ -180,7 +184,13 @@ class S3Front:
         )
 
     def _call(
-        self, request: RawRequest, headers: Mapping[str, str], principal: Principal, operation: Operation
+        self,
+        request: RawRequest,
+        headers: Mapping[str, str],
+        principal: Principal,
+        operation: Operation,
+        address: Address,
+        fields: Fields,
     ) -> Call:
         return Call(
             tenant=self._tenant,
@@ -192,6 +202,15 @@ class S3Front:
             headers_json=visible_headers(headers),
             client_address=request.client_address,
             secure=request.secure,
+            s3_request_json=access_request_json(
+                principal,
+                self._tenant,
+                address,
+                fields,
+                headers,
+                request.client_address,
+                secure=request.secure,
+            ),
         )
 
     async def _read_body(

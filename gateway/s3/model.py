@@ -201,6 +201,9 @@ ROOTS: Final[Mapping[str, str]] = {
     "ListParts": "ListPartsResult",
 }
 
+# What the model does not say: these answer 204 (response syntax of their pages).
+STATUSES: Final[Mapping[str, int]] = {"PutBucketPolicy": 204}
+
 # Members that ``encoding-type=url`` applies to (API_ListObjectsV2, EncodingType), by listing and structure.
 _LISTED: Final = frozenset({"Delimiter", "Prefix"})
 URL_ENCODED: Final[Mapping[str, frozenset[str]]] = {
@@ -337,7 +340,7 @@ def _operation(name: str, raw: Mapping[str, Any], compiler: _Compiler) -> Operat
         selectors=selectors,
         required_query=frozenset(m.wire_name for m in required if m.location is Location.QUERY),
         required_headers=frozenset(m.wire_name.lower() for m in required if m.location is Location.HEADER),
-        status=raw["http"].get("responseCode", 200),
+        status=STATUSES.get(name, raw["http"].get("responseCode", 200)),
         body=_body(given),
         root=ROOTS.get(name),
         body_checksum="requestAlgorithmMember" in raw.get("httpChecksum", {}),

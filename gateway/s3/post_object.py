@@ -91,10 +91,11 @@ class PostObject:
         address: BucketAddress,
         principal: Principal,
         payload: Payload,
-        call_of: Callable[[Principal, Operation, str], Call],
+        call_of: Callable[[Principal, Operation, ObjectAddress, Fields], Call],
     ) -> Response:
         """Store the file. ``principal`` and ``payload`` are what the request's own head says: nobody, for a form is
-        signed by its policy. ``call_of`` makes the call of a principal, an operation and a key.
+        signed by its policy. ``call_of`` makes the call of a principal, an operation,
+        the object and the fields that PutObject would be given.
 
         Raises StorageError and :class:`~gateway.wire.body.ClientDisconnected`.
         """
@@ -111,7 +112,8 @@ class PostObject:
         fields = identity.fields
         key = _key_of(fields, address.bucket)
         headers = _put_headers(fields)
-        asked = self._input(request, headers, ObjectAddress(address.bucket, key))
+        target = ObjectAddress(address.bucket, key)
+        asked = self._input(request, headers, target)
         asked["body"] = open_body(
             _as_put(request, headers),
             _file_of(form, identity.content_length_range),
@@ -119,7 +121,7 @@ class PostObject:
             self._limits,
             self._max_put_bytes,
         )
-        call = call_of(identity.principal, self._operation, key)
+        call = call_of(identity.principal, self._operation, target, asked)
         output = await self._operation.handler(services, call, self._codec.build(asked))
         stored = self._codec.render(output)
         return _answer(request, fields, address.bucket, key, output.etag, stored.headers)

@@ -32,8 +32,7 @@ SELECT rowlock.delete_bucket(%(bucket)s::text);
 -- lane: quick
 SELECT rowlock.bucket_visibility(%(bucket)s::text);
 
--- name: list_bucket_backends
-SELECT b.id, b.backend FROM storage.buckets AS b ORDER BY b.id COLLATE "C";
-
--- name: set_bucket_backend
-UPDATE storage.buckets AS b SET backend = %(backend)s::text WHERE b.id = %(bucket)s::text RETURNING b.id;
+-- name: create_bucket_with
+SELECT rowlock.create_bucket(
+    %(bucket)s::text, %(owner_id)s::text, %(public)s::boolean, %(acl)s::jsonb, %(ownership)s::text,
+    %(object_lock)s::boolean);

@@ -1,3 +1,9 @@
+-- name: list_bucket_backends
+SELECT b.id, b.backend FROM storage.buckets AS b ORDER BY b.id COLLATE "C";
+
+-- name: set_bucket_backend
+UPDATE storage.buckets AS b SET backend = %(backend)s::text WHERE b.id = %(bucket)s::text RETURNING b.id;
+
 -- name: measure_bucket
 -- What a bucket has in backends other than this one: versions, bytes, and parts of open uploads.
 SELECT count(*), coalesce(sum(o.size_bytes), 0)::bigint,

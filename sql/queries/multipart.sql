@@ -22,8 +22,10 @@ SELECT rowlock.record_part(
 -- name: list_parts
 -- The upload, probed as the caller, and a page of its parts; one row without a part where there is none.
 SELECT upload.backend, upload.checksum_algorithm, upload.checksum_type,
-    part.part_number, part.size, part.etag, part.created_at, part.blob_id, part.checksum_algorithm, part.checksum_value
+    part.part_number, part.size, part.etag, part.created_at, part.blob_id, part.checksum_algorithm, part.checksum_value,
+    whose.owner_id, whose.initiator_id
 FROM rowlock.probe_part(%(upload_id)s::text, %(bucket)s::text, %(key)s::text, NULL) AS upload
+CROSS JOIN rowlock.upload_owner(%(upload_id)s::text) AS whose
 LEFT JOIN rowlock.upload_parts(%(upload_id)s::text, %(after)s::integer, %(page_size)s::integer) AS part ON true
 ORDER BY part.part_number;
 

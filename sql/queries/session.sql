@@ -1,6 +1,6 @@
 -- name: set_scope
 -- The scope of a transaction (DESIGN §4): everything is transaction-local, so nothing outlives it on a shared connection.
--- One number instead of fifteen columns: what was set is not sent back. Functions are named in full, because this
+-- One number instead of sixteen columns: what was set is not sent back. Functions are named in full, because this
 -- statement is parsed before search_path is.
 SELECT pg_catalog.num_nulls(
     pg_catalog.set_config('search_path', 'pg_catalog, storage, public, extensions, pg_temp', true),
@@ -20,6 +20,7 @@ SELECT pg_catalog.num_nulls(
     pg_catalog.set_config('rowlock.request_id', %(request_id)s::text, true),
     pg_catalog.set_config('rowlock.access_key_id', %(access_key_id)s::text, true),
     pg_catalog.set_config('rowlock.client_address', %(client_address)s::text, true),
+    pg_catalog.set_config('rowlock.s3_request', %(s3_request_json)s::text, true),
     pg_catalog.set_config('role', %(role)s::text, true));
 
 -- name: backend_process

@@ -1,6 +1,7 @@
 -- Roles and schemas. Roles belong to the whole Postgres server, so each is made only where it is missing.
 --
 --   anon, authenticated   what callers act as; row-level security decides
+--   s3_account            an S3 account: owns the buckets it makes; ACLs and bucket policies decide (0016)
 --   service_role          the tenant's own back end; sees everything
 --   rowlock_engine        owns the functions that must see past row-level security
 --   rowlock_gateway       what the gateway logs in as; has no rights of its own, may become one of the others
@@ -12,7 +13,8 @@ DECLARE
     may_become text := CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END;
     wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['anon', 'authenticated', 'service_role', 'rowlock_engine', 'rowlock_gateway'] LOOP
+    FOREACH wanted IN ARRAY ARRAY[
+        'anon', 'authenticated', 's3_account', 'service_role', 'rowlock_engine', 'rowlock_gateway'] LOOP
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);
@@ -27,7 +29,7 @@ BEGIN
     END LOOP;
     -- Only what is missing is granted: a concurrent GRANT of the same membership fails with "tuple concurrently updated".
     PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('rowlock roles', 0));
-    FOREACH wanted IN ARRAY ARRAY['anon', 'authenticated', 'service_role', 'rowlock_engine'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['anon', 'authenticated', 's3_account', 'service_role', 'rowlock_engine'] LOOP
         IF NOT pg_catalog.pg_has_role('rowlock_gateway', wanted, may_become) THEN
             EXECUTE format('GRANT %I TO rowlock_gateway', wanted);
         END IF;
@@ -45,7 +47,7 @@ $$;
 CREATE SCHEMA IF NOT EXISTS storage;
 CREATE SCHEMA IF NOT EXISTS rowlock;
 CREATE SCHEMA IF NOT EXISTS auth;
-GRANT USAGE ON SCHEMA storage, rowlock, auth TO anon, authenticated, service_role, rowlock_engine;
+GRANT USAGE ON SCHEMA storage, rowlock, auth TO anon, authenticated, s3_account, service_role, rowlock_engine;
 -- A login that is only a member of rowlock_gateway finds out here whether the schema is the one it knows.
 GRANT USAGE ON SCHEMA rowlock TO rowlock_gateway;
 GRANT SELECT ON rowlock.migrations TO rowlock_gateway;

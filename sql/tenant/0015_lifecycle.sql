@@ -30,7 +30,7 @@ CREATE TABLE rowlock.lifecycle_revisions (
 ALTER TABLE rowlock.lifecycles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rowlock.lifecycles FORCE ROW LEVEL SECURITY;
 GRANT ALL ON rowlock.lifecycles, rowlock.lifecycle_revisions, rowlock.lifecycle_revision TO rowlock_engine;
-GRANT SELECT ON rowlock.lifecycle_revisions TO anon, authenticated, service_role;
+GRANT SELECT ON rowlock.lifecycle_revisions TO anon, authenticated, s3_account, service_role;
 CREATE POLICY engine ON rowlock.lifecycles TO rowlock_engine USING (true) WITH CHECK (true);
 
 CREATE FUNCTION rowlock.note_lifecycle() RETURNS trigger

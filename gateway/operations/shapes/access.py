@@ -201,3 +201,148 @@ class DeleteBucketCorsInput:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteBucketCorsOutput:
     """What DeleteBucketCors answers: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessControlPolicy:
+    """Contains the elements that set the ACL permissions for an object per grantee."""
+
+    grants: tuple[Grant, ...] | None = None
+    owner: Owner | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketAclInput:
+    """What PutBucketAcl is asked."""
+
+    bucket: str
+    acl: str | None = None
+    access_control_policy: AccessControlPolicy | None = None
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    grant_full_control: str | None = None
+    grant_read: str | None = None
+    grant_read_acp: str | None = None
+    grant_write: str | None = None
+    grant_write_acp: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketAclOutput:
+    """What PutBucketAcl answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutObjectAclInput:
+    """What PutObjectAcl is asked."""
+
+    bucket: str
+    key: str
+    acl: str | None = None
+    access_control_policy: AccessControlPolicy | None = None
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    grant_full_control: str | None = None
+    grant_read: str | None = None
+    grant_read_acp: str | None = None
+    grant_write: str | None = None
+    grant_write_acp: str | None = None
+    request_payer: str | None = None
+    version_id: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutObjectAclOutput:
+    """What PutObjectAcl answers."""
+
+    request_charged: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketPolicyInput:
+    """What PutBucketPolicy is asked."""
+
+    bucket: str
+    policy: str
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    confirm_remove_self_bucket_access: bool | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketPolicyOutput:
+    """What PutBucketPolicy answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketPolicyInput:
+    """What DeleteBucketPolicy is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketPolicyOutput:
+    """What DeleteBucketPolicy answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutPublicAccessBlockInput:
+    """What PutPublicAccessBlock is asked."""
+
+    bucket: str
+    public_access_block_configuration: PublicAccessBlockConfiguration
+    content_md5: str | None = None
+    checksum_algorithm: str | None = None
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutPublicAccessBlockOutput:
+    """What PutPublicAccessBlock answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletePublicAccessBlockInput:
+    """What DeletePublicAccessBlock is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletePublicAccessBlockOutput:
+    """What DeletePublicAccessBlock answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketOwnershipControlsInput:
+    """What PutBucketOwnershipControls is asked."""
+
+    bucket: str
+    ownership_controls: OwnershipControls
+    content_md5: str | None = None
+    expected_bucket_owner: str | None = None
+    checksum_algorithm: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBucketOwnershipControlsOutput:
+    """What PutBucketOwnershipControls answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketOwnershipControlsInput:
+    """What DeleteBucketOwnershipControls is asked."""
+
+    bucket: str
+    expected_bucket_owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteBucketOwnershipControlsOutput:
+    """What DeleteBucketOwnershipControls answers."""

@@ -3,6 +3,7 @@
 import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 
@@ -18,6 +19,7 @@ class Table:
 
     def __init__(self):
         self.rows = {}
+        self.accounts = {}
 
     async def fetch(self, statement, parameters):
         match statement.name:
@@ -37,6 +39,9 @@ class Table:
                     return []
                 row[-1] = NOW
                 return [tuple(row)]
+            case "register_account":
+                self.accounts[parameters["subject"]] = parameters
+                return []
         raise AssertionError(statement.name)
 
 
@@ -69,7 +74,15 @@ def test_create_generates_id_and_secret(run, table):
     status, out, _ = run("create", "--json")
     key = json.loads(out)
     assert status == 0
-    assert list(key) == ["access_key_id", "secret_access_key", "role", "subject", "display_name", "claims"]
+    assert list(key) == [
+        "access_key_id",
+        "secret_access_key",
+        "role",
+        "subject",
+        "display_name",
+        "canonical_id",
+        "claims",
+    ]
     assert len(key["access_key_id"]) == 20
     assert key["access_key_id"].startswith("RK")
     assert key["access_key_id"].isupper()
@@ -94,6 +107,7 @@ def test_create_with_everything_given(run):
     )
     assert status == 0
     assert json.loads(out) == {
+        "canonical_id": sha256(b"default\0u").hexdigest(),
         "access_key_id": "AKIDA",
         "secret_access_key": "secretsecret",
         "role": "authenticated",
@@ -111,6 +125,8 @@ def test_create_with_everything_given(run):
         (("--access-key-id", ""), "access key id"),
         (("--access-key-id", "a b c"), "access key id"),
         (("--role", "postgres"), "role must be one of"),
+        (("--account",), "needs a subject"),
+        (("--account", "--role", "anon", "--subject", "u"), "contradicts"),
         (("--claims", "[]"), "JSON object"),
         (("--claims", "{"), "JSON object"),
         (("--claims", '{"role": "postgres"}'), "contradicts"),
@@ -123,6 +139,21 @@ def test_create_refuses(run, table, words, text):
     assert len(err.splitlines()) == 1
     assert out == ""
     assert table.rows == {}
+
+
+def test_create_account_registers_whom_grants_may_name(run, table):
+    words = ("--account", "--subject", "alice", "--display-name", "Alice", "--claims", '{"email": "a@example.com"}')
+    _, out, _ = run("create", *words, "--json")
+    made = json.loads(out)
+    assert (made["role"], made["subject"]) == ("s3_account", "alice")
+    assert table.accounts["alice"] == {
+        "subject": "alice",
+        "canonical_id": made["canonical_id"],
+        "display_name": "Alice",
+        "email": "a@example.com",
+    }
+    run("create", "--account", "--subject", "alice")
+    assert [row[1] for row in table.rows.values()] == ["s3_account", "s3_account"]
 
 
 def test_create_twice(run):
