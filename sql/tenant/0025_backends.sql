@@ -8,7 +8,7 @@ CREATE FUNCTION rowlock.guard_bucket_backend() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
 $$
 BEGIN
-    IF current_user IN ('anon', 'authenticated') THEN
+    IF current_user IN ('anon', 'authenticated', 's3_account') THEN
         RAISE insufficient_privilege USING MESSAGE = 'the backend of a bucket is chosen by the operator';
     END IF;
     RETURN NEW;
