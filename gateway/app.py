@@ -10,6 +10,7 @@ import structlog
 
 from gateway.auth.credentials import CredentialStore
 from gateway.auth.identify import Identify
+from gateway.blobs.locator import BlobStores
 from gateway.compose import host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
@@ -68,6 +69,11 @@ class Rowlock:
             limits=FrontLimits.of(settings),
         )
         self._logged = logged(front)
+
+    @property
+    def blobs(self) -> BlobStores:
+        """The stores of bytes, for tests that look into them."""
+        return self._blobs
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

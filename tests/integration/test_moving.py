@@ -201,7 +201,7 @@ async def test_replica(session: Session, stores: BlobStores) -> None:
     assert await content(session, stores, "one") == ("hot", b"first")
 
 
-@pytest.mark.parametrize("role", ["anon", "authenticated", "s3_account"])
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
 async def test_only_the_operator_chooses_the_backend(stores: BlobStores, owner: psycopg.Connection, role: str) -> None:
     owner.execute("create policy everything on storage.buckets using (true) with check (true)")
 
