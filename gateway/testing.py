@@ -5,7 +5,7 @@ before every test that asks for it (some milliseconds). Elsewhere, use :func:`ru
 
     def test_upload(rowlock):
         s3 = boto3.client("s3", **rowlock.client_options())
-        s3.create_bucket(Bucket="b")
+        s3.create_bucket(Bucket="docs")
 
 Nothing here keeps any promise about a power cut; never point it at data that matters.
 """

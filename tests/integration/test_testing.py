@@ -15,10 +15,10 @@ __all__ = ["rowlock", "rowlock_server"]
 def test_every_test_begins_with_nothing(rowlock: RunningGateway, turn: int) -> None:
     s3 = boto3.client("s3", **rowlock.client_options())
     assert s3.list_buckets()["Buckets"] == []
-    s3.create_bucket(Bucket="b", ObjectLockEnabledForBucket=True)
-    s3.put_object(Bucket="b", Key="small", Body=b"x")
-    s3.put_object(Bucket="b", Key="large", Body=b"x" * 100_000, ObjectLockLegalHoldStatus="ON")
-    assert s3.get_object(Bucket="b", Key="large")["Body"].read() == b"x" * 100_000
+    s3.create_bucket(Bucket="docs", ObjectLockEnabledForBucket=True)
+    s3.put_object(Bucket="docs", Key="small", Body=b"x")
+    s3.put_object(Bucket="docs", Key="large", Body=b"x" * 100_000, ObjectLockLegalHoldStatus="ON")
+    assert s3.get_object(Bucket="docs", Key="large")["Body"].read() == b"x" * 100_000
     s3.close()
 
 
@@ -34,9 +34,9 @@ def test_cleaning_takes_milliseconds(rowlock: RunningGateway) -> None:
 def test_memory_is_given_back(rowlock: RunningGateway) -> None:
     s3 = boto3.client("s3", **rowlock.client_options())
     for _ in range(3):
-        s3.create_bucket(Bucket="b")
+        s3.create_bucket(Bucket="docs")
         for number in range(12):
-            s3.put_object(Bucket="b", Key=str(number), Body=bytes(8 << 20))
+            s3.put_object(Bucket="docs", Key=str(number), Body=bytes(8 << 20))
         rowlock.forget_everything()
     s3.close()
 
