@@ -131,6 +131,15 @@ def mover(server: RunningServer, *options: str) -> "subprocess.Popen[str]":
     )
 
 
+def await_beginning(process: "subprocess.Popen[str]") -> None:
+    """Return when the mover has counted what there is to do."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "to move" in line:
+            return
+    raise AssertionError("the mover ended before it began")
+
+
 def fsck(server: RunningServer) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "fsck", "--checksums", "--json"],
@@ -170,7 +179,8 @@ def test_move_under_load_with_a_killed_mover(server: RunningServer) -> None:
     try:
         for _ in range(KILLS):
             process = mover(server, "--max-mib-per-second", "2")
-            time.sleep(3)
+            await_beginning(process)
+            time.sleep(2)
             process.send_signal(signal.SIGKILL)
             process.communicate()
         process = mover(server)
@@ -200,14 +210,14 @@ def test_paused_mover_goes_on_when_it_is_started_again(server: RunningServer) ->
     for number in range(30):
         client.put_object(Bucket="moved", Key=f"k{number}", Body=os.urandom(100_000))
     process = mover(server, "--max-mib-per-second", "0.5", "--concurrency", "2")
-    time.sleep(4)
+    await_beginning(process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 3, output
     assert "paused" in output
     assert "left: 0 objects" not in output
     process = mover(server)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert "left: 0 objects" in output
 
