@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from conformance.rawhttp import RawClient
 from conformance.server import RunningServer, shared_server
 from conformance.target import Target, target_from_environment
 from conformance.tools import MISSING_CLIENT, missing_client_lines
+from conformance.upstream import PROVIDERS, shared_upstream
 
 DESTROY_PAGES: Final = 5
 _numbers: Final = itertools.count(1)
@@ -29,6 +30,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--backend``: where the Rowlock that is started keeps its bytes."""
+    parser.addoption(
+        "--backend", choices=("file", *PROVIDERS), default="file", help="keep the bytes in this kind of S3 server"
+    )
+
+
 @pytest.fixture(scope="session")
 def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory all xdist workers of this run share."""
@@ -37,12 +45,23 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(run_directory: Path) -> Iterator[RunningServer | None]:
+def backend_settings(request: pytest.FixtureRequest, run_directory: Path) -> Iterator[Mapping[str, str]]:
+    """What a Rowlock is started with to keep its bytes where ``--backend`` says."""
+    provider = request.config.getoption("--backend")
+    if provider == "file":
+        yield {}
+        return
+    with shared_upstream(run_directory, provider) as upstream:
+        yield upstream.settings()
+
+
+@pytest.fixture(scope="session")
+def server(run_directory: Path, backend_settings: Mapping[str, str]) -> Iterator[RunningServer | None]:
     """The Rowlock started for this run; None when ``ROWLOCK_ENDPOINT`` names a server that runs already."""
     if target_from_environment() is not None:
         yield None
         return
-    with shared_server(run_directory, "http") as running:
+    with shared_server(run_directory, "http", settings=backend_settings) as running:
         yield running
 
 
@@ -57,7 +76,7 @@ def target(server: RunningServer | None) -> Target:
 
 
 @pytest.fixture(scope="session")
-def target_https(run_directory: Path) -> Iterator[Target]:
+def target_https(run_directory: Path, backend_settings: Mapping[str, str]) -> Iterator[Target]:
     """An https endpoint: the one given if it speaks https, else a second Rowlock with a self-signed certificate."""
     given = target_from_environment()
     if given is not None:
@@ -65,7 +84,7 @@ def target_https(run_directory: Path) -> Iterator[Target]:
             pytest.skip("ROWLOCK_ENDPOINT speaks plain http")
         yield given
         return
-    with shared_server(run_directory, "https", tls=True) as running:
+    with shared_server(run_directory, "https", tls=True, settings=backend_settings) as running:
         yield running.target
 
 

@@ -131,7 +131,7 @@ def shared_server(
 ) -> Iterator[RunningServer]:
     """The run's server ``name``: started by the first user, stopped by the last one, whatever process each lives in."""
     state_file = run_directory / f"{name}.json"
-    with _locked(run_directory / f"{name}.lock"):
+    with locked(run_directory / f"{name}.lock"):
         state = json.loads(state_file.read_text()) if state_file.exists() else None
         if state is None:
             state = {"users": 0, "server": asdict(start(tls=tls, settings=settings))}
@@ -141,7 +141,7 @@ def shared_server(
     try:
         yield server
     finally:
-        with _locked(run_directory / f"{name}.lock"):
+        with locked(run_directory / f"{name}.lock"):
             state = json.loads(state_file.read_text())
             state["users"] -= 1
             if state["users"]:
@@ -231,7 +231,8 @@ def _answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file that all workers of a run share."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

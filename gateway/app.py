@@ -11,6 +11,7 @@ import structlog
 from gateway.auth.credentials import Credentials, CredentialStore
 from gateway.auth.identify import Identify
 from gateway.auth.token_settings import UserTokens
+from gateway.blobs.locator import BlobStores
 from gateway.compose import Place, control_database_url, host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
@@ -89,6 +90,11 @@ class TenantApplication:
         """What answers requests."""
         return self._front
 
+    @property
+    def blobs(self) -> BlobStores:
+        """The stores of bytes, for tests that look into them."""
+        return self._blobs
+
     async def start(self) -> None:
         """Connect and begin an epoch. Raises StorageError when the database cannot be reached."""
         await self._session.open()
@@ -97,8 +103,7 @@ class TenantApplication:
     async def close(self) -> None:
         """End in order; no request may be running any more."""
         await self._epochs.stop()
-        for store in self._blobs.stores.values():
-            await store.close()
+        await self._blobs.close()
         await self._encryption.close()
         await self._session.close()
 
@@ -144,6 +149,11 @@ class Rowlock:
             await lifespan(self, receive, send)
         else:
             await self._logged(scope, receive, send)
+
+    @property
+    def blobs(self) -> BlobStores:
+        """The stores of bytes, for tests that look into them."""
+        return self._tenant.blobs
 
     async def start(self) -> None:
         """Open everything. Raises StorageError."""

@@ -6,20 +6,21 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from gateway.blobs.file import FileStore
+from gateway.blobs import backends
 from gateway.blobs.locator import BlobStores, Epoch
+from gateway.blobs.protocol import BlobStore
 from gateway.config import Settings
 from gateway.encryption.vault import Vault
+from gateway.errors import StartupError
+from gateway.jobs.epoch import EpochKeeper
 from gateway.metadata.session import Session
 from gateway.operations.encryption import Encryption
-from gateway.tenants.directory import StoredTenant, check_tenant_id
+from gateway.tenants.directory import StoredTenant
+from gateway.tenants.registry import DEFAULT_TENANT
 from gateway.tenants.secrets import MasterKey
 
-FILE_BACKEND: Final = "file"
-_BLOB_THREADS: Final = 16
 _ENCRYPTION_THREADS: Final = 4
 # Of each tenant among many: threads are made when they are needed, and there may be hundreds of tenants.
 _TENANT_THREADS: Final = 2
@@ -34,7 +35,7 @@ class Place:
     pool_size: int
     tenant_id: str | None = None
     kept_connections: int = 1
-    blob_threads: int = _BLOB_THREADS
+    most_blob_threads: int | None = None
     encryption_threads: int = _ENCRYPTION_THREADS
 
     @classmethod
@@ -51,17 +52,9 @@ class Place:
             settings.tenant_pool_size if limit is None else min(settings.tenant_pool_size, max(limit, 1)),
             tenant.id,
             kept_connections=0,
-            blob_threads=_TENANT_THREADS,
+            most_blob_threads=_TENANT_THREADS,
             encryption_threads=_TENANT_THREADS,
         )
-
-
-def blob_directory(settings: Settings, tenant_id: str | None = None) -> Path:
-    """Where the file backend keeps the blobs of a tenant. No tenant's directory is inside another's."""
-    if tenant_id is None:
-        return settings.data_dir / "blobs"
-    check_tenant_id(tenant_id)
-    return settings.data_dir / "tenants" / tenant_id / "blobs"
 
 
 def host_name(settings: Settings) -> str:
@@ -87,10 +80,18 @@ def open_session(settings: Settings, place: Place, *, pool_size: int | None = No
 
 
 def open_stores(settings: Settings, place: Place, epoch: Epoch) -> BlobStores:
-    """The tenant's stores of bytes. Raises OSError if the directory cannot be used."""
-    root = blob_directory(settings, place.tenant_id)
-    file = FileStore(root, name=FILE_BACKEND, threads=place.blob_threads)
-    return BlobStores({file.name: file}, file, epoch)
+    """The tenant's stores of bytes. Raises OSError if a directory cannot be used, StartupError for a wrong setting."""
+    stores: dict[str, BlobStore] = {}
+    replicas: dict[str, BlobStore] = {}
+    for name, options in backends.described(settings).items():
+        home = replicas if backends.is_replica(options) else stores
+        home[name] = backends.open_backend(
+            settings, name, options, place.tenant_id or DEFAULT_TENANT, most_threads=place.most_blob_threads
+        )
+    default = stores.get(settings.default_backend)
+    if default is None:
+        raise StartupError(f"ROWLOCK_DEFAULT_BACKEND: {settings.default_backend} is a replica")
+    return BlobStores(stores, default, epoch, replicas)
 
 
 def open_encryption(
@@ -108,6 +109,21 @@ def open_encryption(
 
 
 @asynccontextmanager
+async def writing_room(settings: Settings, place: Place, name: str) -> AsyncIterator[tuple[Session, BlobStores]]:
+    """Database and stores for a command that writes blobs: with an epoch of its own, as every writer has."""
+    session = open_session(settings, place, pool_size=8)
+    await session.open()
+    keeper = EpochKeeper(session, f"{host_name(settings)}:{name}", settings.epoch_heartbeat_seconds)
+    stores = await asyncio.to_thread(open_stores, settings, place, await keeper.start())
+    try:
+        yield session, stores
+    finally:
+        await stores.close()
+        await keeper.stop()
+        await session.close()
+
+
+@asynccontextmanager
 async def engine_room(settings: Settings, place: Place) -> AsyncIterator[tuple[Session, BlobStores]]:
     """Database and stores for work that writes no new blobs: the sweeper, fsck."""
     session = open_session(settings, place, pool_size=2)
@@ -117,6 +133,6 @@ async def engine_room(settings: Settings, place: Place) -> AsyncIterator[tuple[S
         stores = await asyncio.to_thread(open_stores, settings, place, Epoch(0))
         yield session, stores
     finally:
-        for store in stores.stores.values() if stores is not None else ():
-            await store.close()
+        if stores is not None:
+            await stores.close()
         await session.close()

@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     url_key_oldest_generation: int = Field(
         1, ge=1, le=1_000_000, description="Oldest generation whose signed URLs are still good"
     )
+    # where the bytes are
+    backends: str | None = Field(None, description="Backends by name, as JSON (docs/backends.md)")
+    backends_file: Path | None = Field(None, description="File that holds the same")
+    default_backend: str = Field("file", min_length=1, description="Backend of buckets that name none")
 
     # Postgres
     database_url: SecretStr | None = Field(

@@ -25,11 +25,13 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class BlobStores:
-    """The stores of a tenant by name. An object's row names its own; new objects go to ``default``."""
+    """The stores of a tenant by name. An object's row names its own; new objects go where their bucket says, else to
+    ``default``. ``replicas`` are copies for a bad day: nothing is read from them, and no row names them."""
 
     stores: Mapping[str, BlobStore]
     default: BlobStore
     epoch: Epoch
+    replicas: Mapping[str, BlobStore] = field(default_factory=dict)
 
     def named(self, name: str | None) -> BlobStore:
         """The store a row names. Raises StorageError(InternalError) if the configuration lacks it."""
@@ -37,6 +39,15 @@ class BlobStores:
         if store is None:
             raise StorageError("InternalError")
         return store
+
+    def for_writing(self, name: str | None) -> BlobStore:
+        """The store of a bucket that names this one, or none. Raises StorageError(InternalError)."""
+        return self.default if name is None else self.named(name)
+
+    async def close(self) -> None:
+        """Close every store."""
+        for store in (*self.stores.values(), *self.replicas.values()):
+            await store.close()
 
     def doubt(self, backend: str, blob_ids: Sequence[str]) -> None:
         """Leave these to the epoch's keeper, who finds out whether a row names them."""

@@ -136,6 +136,13 @@ class MemoryStore:
     async def close(self) -> None:
         """Nothing to let go of: what it holds stays readable, as files would."""
 
+    def clear(self) -> None:
+        """Forget everything, for a test that begins."""
+        for blob in (*self._blobs.values(), *(blob for _, blob in self._quarantine.values())):
+            self.release(len(blob.data))
+        self._blobs.clear()
+        self._quarantine.clear()
+
     def reserve(self, count_bytes: int) -> None:
         """Take room, for a writer. Raises StorageError (InsufficientStorage)."""
         if self._used_bytes + count_bytes > self._max_bytes:

@@ -178,3 +178,12 @@ class EpochRemovingStore(Protocol):
     async def remove_epoch(self, epoch: int) -> bool:
         """Remove what is left of a *dead* epoch if it holds no blob; False while it holds some."""
         ...
+
+
+@runtime_checkable
+class PresigningStore(Protocol):
+    """A store a client can read from itself, given a URL that is valid for a while."""
+
+    async def presign(self, blob_id: str, seconds: int, answer_headers: Mapping[str, str]) -> str:
+        """A URL for GET; ``answer_headers`` are S3's ``Response…`` parameters (``ResponseContentType``…)."""
+        ...

@@ -10,6 +10,7 @@ from typing import Final
 from gateway import background, server
 from gateway.admin.application import Admin
 from gateway.app import SINGLE_TENANT, Rowlock, logged
+from gateway.blobs.backends import require_sound
 from gateway.commands.config import Flags, load_settings
 from gateway.compose import control_database_url
 from gateway.config import Settings
@@ -30,6 +31,7 @@ def serve(*, flags: Flags | None = None) -> int:
     """Run the server."""
     settings = load_settings(**asdict(flags or Flags()))
     configure_logging(settings)
+    require_sound(settings)
     return run(settings, Program(run_worker, run_background, ensure_first_key))
 
 

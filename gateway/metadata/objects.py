@@ -24,6 +24,7 @@ from gateway.metadata.records import (
     ListedVersion,
     NewObject,
     ObjectRecord,
+    Place,
     Replaced,
     Visibility,
     Written,
@@ -130,9 +131,8 @@ async def probe_put_object(
     headers: Headers,
     size_bytes: int | None,
     condition: WriteCondition,
-) -> tuple[Mapping[str, Any] | None, int | None]:
-    """Would this write be let in? Raises what the write would. Returns the bucket's default encryption, and the size
-    in bytes it allows at most."""
+) -> Place:
+    """Would this write be let in, and what does its bucket say of new bytes? Raises what the write would."""
     [row] = await session.fetch(
         scope,
         _SQL["probe_put_object"],
@@ -145,7 +145,7 @@ async def probe_put_object(
         if_match=condition.if_match,
         if_none_match=condition.if_none_match,
     )
-    return json_document(row[0]), row[1]
+    return Place(json_document(row[0]), row[1], row[2])
 
 
 async def replace_metadata(

@@ -365,6 +365,16 @@ class PartRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """What a bucket says of new bytes: how to encrypt them, how many an object may have, and the backend they go to
+    (None: the default ones, and no limit)."""
+
+    default_encryption: Mapping[str, Any] | None
+    file_size_limit: int | None
+    backend: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class UploadForPart:
     """What a part must know of its upload."""
 

@@ -100,14 +100,16 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                     if not replaced.keeps_versions:
                         continue
         size = source.size_bytes
-        default, _ = await objects.probe_put_object(
+        place = await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, size, condition
         )
         try:
-            target = wanted or Wanted.by_default(default)
+            target = wanted or Wanted.by_default(place.default_encryption)
             if target is None and onto_itself:
                 target = Wanted.as_stored(source_cipher)
-            new, cipher = await _copied(services, call, asked, source, source_cipher, headers, new_tags, kept, target)
+            new, cipher = await _copied(
+                services, call, asked, source, source_cipher, headers, new_tags, kept, target, place.backend
+            )
             new = replace(new, owner_id=owner_id)
         except FileNotFoundError:
             # The source was overwritten and its blob destroyed between reading the row and the bytes.
@@ -168,6 +170,7 @@ async def _copied(
     new_tags: Mapping[str, str] | None,
     lock: Attributes,
     wanted: Wanted | None,
+    backend: str | None,
 ) -> tuple[NewObject, Cipher | None]:
     """The copy, its bytes durable, and what it is encrypted with. The bytes are shared where its encryption allows."""
     version = upload.new_version()
@@ -192,11 +195,13 @@ async def _copied(
         shared = encryption.shared_cipher(services.encryption, source_cipher, wanted, blob_ids)
     if not another_checksum and blob_ids and (plain or shared is not None):
         store = services.blobs.named(source.backend)
-        if store is services.blobs.default and isinstance(store, CopyingStore):
+        if store is services.blobs.for_writing(backend) and isinstance(store, CopyingStore):
             epoch = services.blobs.epoch.number
             targets = tuple(services.blobs.new_blob_id() for _ in blob_ids)
             description = upload.describe(call, asked.bucket, asked.key, version, headers)(source.etag)
-            await _copy_blobs(services, store, blob_ids, targets, description, shared.stored if shared else None)
+            await _copy_blobs(
+                services, store.name, store, blob_ids, targets, description, shared.stored if shared else None
+            )
             attributes = encryption.with_encryption(new.attributes, shared)
             placed = replace(new, epoch=epoch, backend=store.name, attributes=attributes)
             if source.part_blobs:
@@ -216,6 +221,7 @@ async def _copied(
         (digest,),
         cipher,
         allow_inline=True,
+        backend=backend,
     )
     return replace(
         new,
@@ -238,6 +244,7 @@ def _full_object_digest(checksum: Checksum | None) -> str:
 
 async def _copy_blobs(
     services: Services,
+    backend: str,
     store: CopyingStore,
     sources: Sequence[str],
     targets: Sequence[str],
@@ -257,7 +264,7 @@ async def _copy_blobs(
             for source_id, target_id, origin in zip(sources, targets, origins, strict=True):
                 group.create_task(copy_one(source_id, target_id, origin))
     except BaseException as failure:
-        services.blobs.doubt(services.blobs.default.name, targets)
+        services.blobs.doubt(backend, targets)
         # An except* clause would raise a group again, which nobody awaits.
         raise (failure.exceptions[0] if isinstance(failure, BaseExceptionGroup) else failure) from None
 

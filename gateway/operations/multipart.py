@@ -115,6 +115,7 @@ async def upload_part(services: Services, call: Call, asked: UploadPartInput) ->
         allow_inline=False,
         max_bytes=limit,
         cipher=cipher,
+        backend=begun.backend,
     )
     algorithm, value = _part_checksum(begun, received.digests, asked.body.checksum)
     await _record(services, call, asked, begun, received, algorithm, value)
@@ -150,6 +151,7 @@ async def upload_part_copy(services: Services, call: Call, asked: UploadPartCopy
             _describe_part(call, asked.bucket, asked.key, begun, asked.part_number, cipher),
             _part_algorithms(begun, frozenset()),
             cipher,
+            backend=begun.backend,
         )
         algorithm, value = _part_checksum(begun, received.digests, None)
         modified = await _record(services, call, asked, begun, received, algorithm, value)

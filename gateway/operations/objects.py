@@ -59,6 +59,7 @@ async def put_object(
     if granted is not None:
         attributes = replace(attributes, acl=granted)
     defaults = services.encryption.defaults
+    backend = None
     try:
         wanted = encryption.requested(services.encryption, call, asked)
     except StorageError:
@@ -70,11 +71,12 @@ async def put_object(
         raise
     # A stranger's body is not read, nor a 100 Continue sent for it, before it is known to be let in.
     if call.principal.role == ANONYMOUS_ROLE or not upload.is_small(services, asked.body.length):
-        default, bucket_limit = await objects.probe_put_object(
+        place = await objects.probe_put_object(
             services.session, call.scope, asked.bucket, asked.key, owner_id, headers, asked.body.length, condition
         )
-        defaults.note(asked.bucket, default)
-        limit = limit if bucket_limit is None else min(limit, bucket_limit)
+        defaults.note(asked.bucket, place.default_encryption)
+        limit = limit if place.file_size_limit is None else min(limit, place.file_size_limit)
+        backend = place.backend
     cipher = encryption.new_cipher(services.encryption, wanted or Wanted.by_default(defaults.get(asked.bucket)))
     version = upload.new_version()
     has_checksum = bool(asked.body.required_digests - {"md5", "sha256"}) or checksums.sent(asked) is not None
@@ -85,6 +87,7 @@ async def put_object(
         algorithms=() if has_checksum else (checksums.DEFAULT_ALGORITHM,),
         max_bytes=limit,
         cipher=cipher,
+        backend=backend,
     )
     checksum: Checksum | None
     if asked.body.checksum is not None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.blobs.digest import Digester, digest
 from gateway.blobs.encrypted import create_encrypted
-from gateway.blobs.protocol import BlobDescription, BlobReader, BlobWriter
+from gateway.blobs.protocol import BlobDescription, BlobReader, BlobStore, BlobWriter
 from gateway.context import Call
 from gateway.encryption.keys import ROW_IDENTITY
 from gateway.encryption.stream import seal
@@ -96,9 +96,13 @@ async def receive(
     allow_inline: bool = True,
     max_bytes: int,
     cipher: Cipher | None = None,
+    backend: str | None = None,
 ) -> ReceivedBytes:
-    """Take in a request's body. Raises StorageError for every check that fails, ClientDisconnected when the client
-    went away; then nothing is left of it."""
+    """Take in a request's body, into the store of that name (None: the tenant's default).
+
+    Raises StorageError for every check that fails, ClientDisconnected when the client went away; then nothing is left
+    of it.
+    """
     digester = Digester({*_etag_digests(cipher), *body.required_digests, *algorithms})
     pieces = aiter(body)
     head, ended = await _first_bytes(pieces, services.limits.inline_max_bytes if allow_inline else -1)
@@ -107,10 +111,10 @@ async def receive(
         digests = digester.digests()
         body.verify(digests, len(head))
         return in_row(head, digests, cipher)
-    store = services.blobs.default
+    store = services.blobs.for_writing(backend)
     epoch = services.blobs.epoch.number
     blob_id = services.blobs.new_blob_id()
-    async with _create(services, blob_id, digester, cipher) as writer:
+    async with _create(store, blob_id, digester, cipher) as writer:
         size = len(head)
         if head:
             await writer.write(head)
@@ -135,6 +139,7 @@ async def receive_copy(
     cipher: Cipher | None = None,
     *,
     allow_inline: bool = False,
+    backend: str | None = None,
 ) -> ReceivedBytes:
     """Copy bytes that are already stored into a new blob, hashing on the way. Closes the reader."""
     digester = Digester({*_etag_digests(cipher), *algorithms})
@@ -145,11 +150,11 @@ async def receive_copy(
             await reader.close()
         digester.update(content)
         return in_row(content, digester.digests(), cipher)
-    store = services.blobs.default
+    store = services.blobs.for_writing(backend)
     epoch = services.blobs.epoch.number
     blob_id = services.blobs.new_blob_id()
     try:
-        async with _create(services, blob_id, digester, cipher) as writer:
+        async with _create(store, blob_id, digester, cipher) as writer:
             async for piece in reader:
                 await writer.write(piece)
             await writer.flush()
@@ -162,9 +167,8 @@ async def receive_copy(
 
 
 def _create(
-    services: Services, blob_id: str, digester: Digester, cipher: Cipher | None
+    store: BlobStore, blob_id: str, digester: Digester, cipher: Cipher | None
 ) -> AbstractAsyncContextManager[BlobWriter]:
-    store = services.blobs.default
     if cipher is None:
         return store.create(blob_id, digester)
     return create_encrypted(store, cipher.executor, blob_id, digester, cipher.key.stream_key(blob_id))

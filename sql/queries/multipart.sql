@@ -1,7 +1,8 @@
 -- name: create_multipart_upload
 SELECT rowlock.create_multipart_upload(
     %(upload_id)s::text, %(bucket)s::text, %(key)s::text, %(version)s::text, %(owner_id)s::text, %(metadata)s::jsonb,
-    %(user_metadata)s::jsonb, %(backend)s::text, %(checksum_algorithm)s::text, %(checksum_type)s::text,
+    %(user_metadata)s::jsonb, coalesce(rowlock.bucket_backend(%(bucket)s::text), %(backend)s::text),
+    %(checksum_algorithm)s::text, %(checksum_type)s::text,
     %(attributes)s::jsonb)
 FROM rowlock.probe_put_object(
     %(bucket)s::text, %(key)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,

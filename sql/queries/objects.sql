@@ -67,7 +67,7 @@ FROM rowlock.put_object(
     %(if_match)s::text, %(if_none_match)s::text) AS put;
 
 -- name: probe_put_object
-SELECT probed.default_encryption, probed.file_size_limit
+SELECT probed.default_encryption, probed.file_size_limit, rowlock.bucket_backend(%(bucket)s::text)
 FROM rowlock.probe_put_object(
     %(bucket)s::text, %(key)s::text, %(owner_id)s::text, %(metadata)s::jsonb, %(user_metadata)s::jsonb,
     %(size_bytes)s::bigint, %(if_match)s::text, %(if_none_match)s::text) AS probed;

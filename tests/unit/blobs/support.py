@@ -1,18 +1,24 @@
 """What the tests of blob stores share."""
 
+import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from conformance.upstream import Upstream
 from gateway.blobs.digest import Digester
 from gateway.blobs.file import FileStore
 from gateway.blobs.memory import MemoryStore
 from gateway.blobs.protocol import BlobDescription, new_blob_id
+from gateway.blobs.s3 import S3Store
+from gateway.blobs.s3_options import S3Options
 
 EPOCH = 0x2A
 
 STORES = ("memory", "file", "file-named-temporaries", "file-sidecars")
+
+Store = FileStore | MemoryStore | S3Store
 
 DESCRIPTION = BlobDescription(
     tenant_id="t1",
@@ -25,7 +31,17 @@ DESCRIPTION = BlobDescription(
 )
 
 
-def make_store(kind: str, root: Path, **options: Any) -> FileStore | MemoryStore:
+def s3_options(upstream: Upstream, **options: Any) -> S3Options:
+    """A backend in a running server, below a prefix of its own."""
+    given = {
+        **upstream.backend(prefix=secrets.token_hex(8), **options),
+        "secret_access_key": upstream.secret_access_key,
+    }
+    del given["kind"]
+    return S3Options(**given)
+
+
+def make_store(kind: str, root: Path, **options: Any) -> Store:
     """A store of one of the kinds in STORES."""
     match kind:
         case "memory":
@@ -38,7 +54,7 @@ def make_store(kind: str, root: Path, **options: Any) -> FileStore | MemoryStore
 
 
 @asynccontextmanager
-async def opened(kind: str, root: Path, **options: Any) -> AsyncIterator[FileStore | MemoryStore]:
+async def opened(kind: str, root: Path, **options: Any) -> AsyncIterator[Store]:
     """A store that is closed afterwards."""
     store = make_store(kind, root, **options)
     try:
@@ -48,7 +64,7 @@ async def opened(kind: str, root: Path, **options: Any) -> AsyncIterator[FileSto
 
 
 async def put(
-    store: FileStore | MemoryStore,
+    store: Store,
     pieces: Iterable[bytes],
     *,
     blob_id: str | None = None,
@@ -64,7 +80,7 @@ async def put(
     return blob_id
 
 
-async def get(store: FileStore | MemoryStore, blob_id: str, offset_bytes: int, length_bytes: int) -> bytes:
+async def get(store: Store, blob_id: str, offset_bytes: int, length_bytes: int) -> bytes:
     """Read a range to its end."""
     reader = await store.open(blob_id, offset_bytes, length_bytes)
     try:
@@ -73,6 +89,6 @@ async def get(store: FileStore | MemoryStore, blob_id: str, offset_bytes: int, l
         await reader.close()
 
 
-async def listed(store: FileStore | MemoryStore, epoch: int = EPOCH) -> dict[str, int]:
+async def listed(store: Store, epoch: int = EPOCH) -> dict[str, int]:
     """The ids and sizes of an epoch's blobs."""
     return {blob.blob_id: blob.size_bytes async for blob in store.list_epoch(epoch)}

@@ -21,25 +21,31 @@ from gateway.blobs.protocol import (
     FileBackedStore,
     new_blob_id,
 )
+from gateway.blobs.s3 import S3Store
 from gateway.errors import StorageError
 
-from .support import DESCRIPTION, EPOCH, STORES, get, listed, opened, put
-
-Store = FileStore | MemoryStore
+from .support import DESCRIPTION, EPOCH, STORES, Store, get, listed, opened, put, s3_options
 
 KIB = 1024
 MIB = 1024 * KIB
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[*STORES, "s3", "s3-temporary-files"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    if request.param.startswith("s3"):
+        upstream = request.getfixturevalue("upstream")
+        buffers = {} if request.param == "s3" else {"buffer_bytes": 0}
+        made: Store = S3Store(s3_options(upstream, **buffers), name="s", spool_directory=tmp_path)
+        yield made
+        await made.close()
+        return
     async with opened(request.param, tmp_path / "blobs") as made:
         yield made
 
 
 def test_abilities(store: Store) -> None:
     contract: BlobStore = store
-    assert contract.name in {"m", "f"}
+    assert contract.name in {"m", "f", "s"}
     assert isinstance(store, CopyingStore)
     assert isinstance(store, DescribingStore)
     assert isinstance(store, EpochRemovingStore)
@@ -60,6 +66,8 @@ def test_abilities(store: Store) -> None:
         [60 * KIB] * 11,
         [3 * MIB + 7],
         [MIB, 5, MIB, 0, 300 * KIB],
+        [8 * MIB],
+        [7 * MIB, 2 * MIB, 9 * MIB],
     ],
     ids=str,
 )

@@ -1,0 +1,87 @@
+"""``rowlock buckets``: which backend the bytes of a bucket go to."""
+
+import asyncio
+from pathlib import Path
+
+from cyclopts import App
+
+from gateway.blobs import backends
+from gateway.commands.config import load_settings
+from gateway.commands.database import connect_urls
+from gateway.compose import Place, open_session
+from gateway.config import Settings
+from gateway.errors import StartupError, StorageError
+from gateway.metadata import moving
+
+app = App(name="buckets", help="Show and choose the backends of buckets.")
+
+
+@app.command(name="list")
+def show(*, data_dir: Path | None = None) -> int:
+    """Show every bucket and the backend its new objects go to.
+
+    Parameters
+    ----------
+    data_dir
+        Directory of the files and the embedded Postgres.
+    """
+    settings = load_settings(data_dir=data_dir)
+    with connect_urls(settings) as urls:
+        for bucket, backend in asyncio.run(_list(settings, urls.gateway_url)):
+            print(f"{bucket}\t{backend or f'{settings.default_backend} (default)'}")
+    return 0
+
+
+@app.command(name="set-backend")
+def set_backend(bucket: str, backend: str, *, data_dir: Path | None = None) -> int:
+    """Let new objects of a bucket go to another backend, at once; those it has stay where they are and are served.
+
+    `rowlock move-bucket` moves them too.
+
+    Parameters
+    ----------
+    bucket
+        Its name.
+    backend
+        A name of ROWLOCK_BACKENDS, or `default`: whatever ROWLOCK_DEFAULT_BACKEND says.
+    data_dir
+        Directory of the files and the embedded Postgres.
+    """
+    settings = load_settings(data_dir=data_dir)
+    chosen = None if backend == "default" else backend
+    if chosen is not None:
+        require_backend(settings, chosen, replica=False)
+    with connect_urls(settings) as urls:
+        try:
+            asyncio.run(_set(settings, urls.gateway_url, bucket, chosen))
+        except StorageError as error:
+            raise StartupError(f"{bucket}: {error.message}") from error
+    return 0
+
+
+def require_backend(settings: Settings, name: str, *, replica: bool) -> None:
+    """Raises StartupError unless there is a backend of this name and purpose."""
+    options = backends.described(settings).get(name)
+    if options is None:
+        raise StartupError(f"there is no backend {name!r}")
+    if backends.is_replica(options) != replica:
+        wanted = '"replica": true' if replica else 'no "replica"'
+        raise StartupError(f"backend {name}: this needs a backend with {wanted}")
+
+
+async def _list(settings: Settings, gateway_url: str) -> list[tuple[str, str | None]]:
+    session = open_session(settings, Place.of_single_tenant(settings, gateway_url), pool_size=1)
+    await session.open()
+    try:
+        return await moving.bucket_backends(session)
+    finally:
+        await session.close()
+
+
+async def _set(settings: Settings, gateway_url: str, bucket: str, backend: str | None) -> None:
+    session = open_session(settings, Place.of_single_tenant(settings, gateway_url), pool_size=1)
+    await session.open()
+    try:
+        await moving.set_bucket_backend(session, bucket, backend)
+    finally:
+        await session.close()

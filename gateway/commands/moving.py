@@ -1,0 +1,145 @@
+"""``rowlock move-bucket`` and ``rowlock replicate``: bytes from one backend to another, while they are in use."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from gateway.blobs.locator import BlobStores
+from gateway.commands.buckets import require_backend
+from gateway.commands.config import load_settings
+from gateway.commands.database import connect_urls
+from gateway.compose import Place, writing_room
+from gateway.config import MEBIBYTE, Settings
+from gateway.errors import StartupError, StorageError
+from gateway.jobs.mover import Mover, Pace, Progress
+from gateway.metadata import moving
+from gateway.metadata.session import Session
+from gateway.tenants.registry import DEFAULT_TENANT
+
+_REPORT_SECONDS: Final = 1.0
+_PAUSED: Final = 3
+
+Rate = Annotated[float | None, Parameter(help="Most MiB a second, reading and writing counted together")]
+Concurrency = Annotated[int, Parameter(help="Objects at once")]
+DataDirectory = Annotated[Path | None, Parameter(help="Directory of the files and the embedded Postgres")]
+
+
+def move_bucket(
+    bucket: str,
+    backend: str,
+    *,
+    concurrency: Concurrency = 4,
+    max_mib_per_second: Rate = None,
+    data_dir: DataDirectory = None,
+) -> int:
+    """Move a bucket to another backend while it is in use: new objects at once, then those it has.
+
+    Each object is copied, read back and compared, and handed over in one transaction; its old bytes become garbage.
+    Ctrl-C pauses after the objects at work (status 3). Run it again to go on: what was moved is not moved twice.
+
+    Parameters
+    ----------
+    bucket
+        Its name.
+    backend
+        A name of ROWLOCK_BACKENDS.
+    """
+    settings = load_settings(data_dir=data_dir)
+    require_backend(settings, backend, replica=False)
+
+    async def work(session: Session, stores: BlobStores, pace: Pace) -> Progress:
+        await moving.set_bucket_backend(session, bucket, backend)
+        left = await moving.measure(session, bucket, backend)
+        print(f"{left.versions} objects, {left.size_bytes} bytes to move", file=sys.stderr)
+        progress = await Mover(session, stores, pace, tenant_id=DEFAULT_TENANT).move(bucket, backend)
+        left = await moving.measure(session, bucket, backend)
+        print(f"left: {left.versions} objects, {left.open_uploads} open uploads that began elsewhere")
+        return progress
+
+    return _run(settings, "mover", _pace(concurrency, max_mib_per_second), work)
+
+
+def replicate(
+    bucket: str,
+    replica: str,
+    *,
+    concurrency: Concurrency = 4,
+    max_mib_per_second: Rate = None,
+    data_dir: DataDirectory = None,
+) -> int:
+    """Copy the bytes of a bucket to a replica: a backend nothing is served from, kept for a bad day.
+
+    What is there already is left alone, so that each further run copies what is new. Back up the database too.
+
+    Parameters
+    ----------
+    bucket
+        Its name.
+    replica
+        A name of ROWLOCK_BACKENDS, with "replica": true.
+    """
+    settings = load_settings(data_dir=data_dir)
+    require_backend(settings, replica, replica=True)
+
+    async def work(session: Session, stores: BlobStores, pace: Pace) -> Progress:
+        return await Mover(session, stores, pace, tenant_id=DEFAULT_TENANT).replicate(bucket, stores.replicas[replica])
+
+    return _run(settings, "replicator", _pace(concurrency, max_mib_per_second), work)
+
+
+def _pace(concurrency: int, max_mib_per_second: float | None) -> Pace:
+    rate = None if max_mib_per_second is None else max_mib_per_second * MEBIBYTE
+    return Pace(concurrency=concurrency, bytes_per_second=rate, report=_reporter())
+
+
+def _run(
+    settings: Settings, name: str, pace: Pace, work: Callable[[Session, BlobStores, Pace], Awaitable[Progress]]
+) -> int:
+    with connect_urls(settings) as urls:
+        try:
+            progress = asyncio.run(_work(settings, urls.gateway_url, name, pace, work))
+        except StorageError as error:
+            raise StartupError(error.message) from error
+    for failure in progress.failures:
+        print(f"failed: {failure}")
+    print(
+        f"{progress.versions} objects, {progress.size_bytes} bytes done; {progress.already_there} there before, "
+        f"{progress.changed} changed meanwhile, {progress.failed} failed"
+    )
+    if pace.stopping.is_set():
+        print("paused: run the same command again to go on")
+        return _PAUSED
+    return 1 if progress.failed else 0
+
+
+async def _work(
+    settings: Settings,
+    gateway_url: str,
+    name: str,
+    pace: Pace,
+    work: Callable[[Session, BlobStores, Pace], Awaitable[Progress]],
+) -> Progress:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, pace.stopping.set)
+    async with writing_room(settings, Place.of_single_tenant(settings, gateway_url), name) as (session, stores):
+        return await work(session, stores, pace)
+
+
+def _reporter() -> Callable[[Progress], None]:
+    shown = time.monotonic()
+
+    def report(progress: Progress) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= _REPORT_SECONDS:
+            shown = time.monotonic()
+            done = f"{progress.versions} objects, {progress.size_bytes} bytes"
+            print(f"{done}, {progress.changed} changed, {progress.failed} failed", file=sys.stderr)
+
+    return report
