@@ -284,7 +284,7 @@ def test_token_with_the_subject_of_an_account_is_not_that_account(
 
 def test_boto3s_own_web_identity_provider(target: Target, jwt: str, guarded: str, user: str, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
-    token_file.write_text(jwt)
+    token_file.write_text(f"{jwt}\n")
     script = """
 import boto3, sys
 from botocore.auth import SigV4Auth

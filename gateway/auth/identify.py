@@ -156,6 +156,10 @@ class Identify:
         return Identity(self._nobody, sigv4.anonymous_payload(request))
 
     async def _signed(self, request: HttpRequest, signed: SignedRequest, method: AuthMethod, now: datetime) -> Identity:
+        if signed.session_token is None:
+            credential = await self._credential(signed.access_key_id, now)
+            payload = sigv4.verify(request, signed, credential.secret)
+            return Identity(self._principal(credential, method), payload)
         principal, secret = await self._holder(signed.access_key_id, signed.session_token, method, now)
         return Identity(principal, sigv4.verify(request, signed, secret))
 

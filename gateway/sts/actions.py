@@ -71,7 +71,8 @@ class Actions:
         """Credentials for the user of a JWT; the request is not signed
         (https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html)."""
         asked = _asked_role(parameters, allowed={"WebIdentityToken"})
-        user = await self._user(_required(parameters, "WebIdentityToken"))
+        # SDKs send a token file as it is, and files end in a newline.
+        user = await self._user(_required(parameters, "WebIdentityToken").strip())
         if asked.role != user.role:
             raise _not_authorized("AssumeRoleWithWebIdentity")
         key = self._issue(asked, role=user.role, subject=user.subject, claims=user.claims)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.access_policy.actions import ACTIONS
 from gateway.auth.restrictions import KeyRestriction
 from gateway.context import Attempt, AuthMethod, Call, Principal, Tenant
 from gateway.errors import StorageError
@@ -177,3 +178,10 @@ def test_actions_are_those_of_the_service_authorization_reference():
     assert all(action.startswith(("s3:Get", "s3:List")) for action in reading)
     writing = {each.name for each in OPERATIONS if not each.name.startswith(("Get", "Head", "List"))}
     assert not any(action_of(name, versioned=False).startswith(("s3:Get", "s3:List")) for name in writing)
+
+
+def test_every_action_is_one_a_policy_can_name():
+    names = [each.name for each in OPERATIONS if each.name != "DeleteObjects"]
+    assert {action_of(name, versioned=versioned) for name in names for versioned in (False, True)} - ACTIONS <= {
+        "s3:PutObjectVersion"
+    }
