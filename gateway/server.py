@@ -56,7 +56,8 @@ def run_worker(
     """Serve ``app_factory(settings)`` on ``sock`` until SIGTERM or SIGINT; returns the exit status.
 
     ``sock`` and the ``further`` ones are bound, may be shared with other workers, and are closed at the end.
-    ``on_ready`` is called once the app's lifespan has started. Must run in a main thread. A second signal cancels running requests at once.
+    ``on_ready`` is called once the app's lifespan has started. Must run in a main thread. A second signal cancels
+    running requests at once.
     """
     # A thread, because a blocked event loop is one of the things it is there for.
     last_resort = threading.Timer(settings.drain_seconds + _LIFESPAN_SECONDS + _HARD_EXIT_SECONDS, _hard_exit)

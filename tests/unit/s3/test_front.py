@@ -18,6 +18,7 @@ from gateway.operations import shapes
 from gateway.operations.operation import Operation
 from gateway.s3.front import FrontLimits, S3Front
 from gateway.telemetry.events import RequestLog
+from gateway.wire.headers import visible_headers
 from gateway.wire.request import RawRequest
 from gateway.wire.response import ResponseBroken
 
