@@ -5,6 +5,7 @@ Exit status: 0 if every test of ``implemented.txt`` that was run passed, or the 
 
 import argparse
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ PLAIN_HTTP_ONLY: Final = frozenset({"test_headers.py::test_object_create_bad_con
 def main() -> int:
     """Run what is asked for, compare it with the lists, and say so."""
     asked = _arguments()
+    # Whoever ends the run early still finds server and suite stopped.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     folder = suite.find(asked.suite)
     if folder is None:
         print("suite not present")

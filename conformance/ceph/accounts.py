@@ -21,6 +21,8 @@ LIFECYCLE_DAY_SECONDS: Final = 10
 SERVER_SETTINGS: Final = {
     "ROWLOCK_LIFECYCLE_DAY_SECONDS": str(LIFECYCLE_DAY_SECONDS),
     "ROWLOCK_ALLOW_SIGV2_POST": "true",
+    # The suite sends customers' keys over whatever it was given, which is plain http here unless asked otherwise.
+    "ROWLOCK_CUSTOMER_KEYS_OVER_HTTP": "true",
 }
 
 _TENANT: Final = "testx"

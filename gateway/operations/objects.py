@@ -58,7 +58,15 @@ async def put_object(
     if granted is not None:
         attributes = replace(attributes, acl=granted)
     defaults = services.encryption.defaults
-    wanted = encryption.requested(services.encryption, call, asked)
+    try:
+        wanted = encryption.requested(services.encryption, call, asked)
+    except StorageError:
+        # A bucket policy that denies such a write is named first, as S3 does.
+        if call.principal.role in access.BOUND_ROLES:
+            await objects.probe_put_object(
+                services.session, call.scope, asked.bucket, asked.key, owner_id, headers, asked.body.length, condition
+            )
+        raise
     # A stranger's body is not read, nor a 100 Continue sent for it, before it is known to be let in.
     if call.principal.role == ANONYMOUS_ROLE or not upload.is_small(services, asked.body.length):
         default, bucket_limit = await objects.probe_put_object(

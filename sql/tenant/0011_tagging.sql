@@ -10,13 +10,28 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION rowlock.write_tags(p_id uuid, p_tags jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+$$
+BEGIN
+    PERFORM rowlock.require_gateway();
+    UPDATE storage.objects AS o SET tags = p_tags WHERE o.id = p_id AND o.tags IS DISTINCT FROM p_tags;
+END
+$$;
+
 -- Gives the row the caller was shown other tags; false when it was replaced or deleted since.
 CREATE FUNCTION rowlock.replace_tags(p_id uuid, p_version text, p_tags jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 BEGIN
-    UPDATE storage.objects AS o SET tags = p_tags WHERE o.id = p_id AND coalesce(o.version, '') = p_version;
+    PERFORM FROM storage.objects AS o WHERE o.id = p_id AND coalesce(o.version, '') = p_version FOR UPDATE;
     IF FOUND THEN
+        IF current_user = 's3_account' THEN
+            -- S3's rules ask for the tags an object has, not for those it will have
+            PERFORM rowlock.write_tags(p_id, p_tags);
+        ELSE
+            UPDATE storage.objects AS o SET tags = p_tags WHERE o.id = p_id AND o.tags IS DISTINCT FROM p_tags;
+        END IF;
         RETURN true;
     END IF;
     IF rowlock.is_current_row(p_id, p_version) THEN
@@ -51,5 +66,6 @@ BEGIN
 END
 $$;
 
+ALTER FUNCTION rowlock.write_tags(uuid, jsonb) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.is_current_row(uuid, text) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.configuration_exists(text, text) OWNER TO rowlock_engine;

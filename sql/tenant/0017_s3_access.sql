@@ -30,6 +30,7 @@ DECLARE
                 WHEN acl IS NULL AND owner_id IS NULL THEN bucket_id = ANY ((SELECT rowlock.s3_own_buckets(%1$L))::text[])
                 WHEN acl IS NULL THEN owner_id = (SELECT rowlock.s3_owner_for(%1$L))
                 ELSE coalesce(owner_id, '') = (SELECT rowlock.s3_owner_always(%1$L))
+                    OR (owner_id IS NULL AND bucket_id = ANY ((SELECT rowlock.s3_own_buckets(%1$L))::text[]))
                     OR acl @> ANY ((SELECT rowlock.s3_object_grants(%1$L, false))::jsonb[])
                     OR (acl @> ANY ((SELECT rowlock.s3_object_grants(%1$L, true))::jsonb[])
                         AND bucket_id <> ALL ((SELECT rowlock.s3_without_acls(true))::text[]))
@@ -207,7 +208,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
     PERFORM rowlock.require_gateway();
-    UPDATE storage.objects AS o SET acl = p_acl WHERE o.id = p_id;
+    UPDATE storage.objects AS o SET acl = p_acl WHERE o.id = p_id AND o.acl IS DISTINCT FROM p_acl;
 END
 $$;
 ALTER FUNCTION rowlock.write_acl(uuid, jsonb) OWNER TO rowlock_engine;
