@@ -5,21 +5,49 @@ in the names. ``rowlock config`` prints this class as the manual.
 """
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.aliases import ALIASES, alias_of
 
 MEBIBYTE: Final = 1024 * 1024
 GIBIBYTE: Final = 1024 * MEBIBYTE
+
+
+class StorageApiSource(PydanticBaseSettingsSource):
+    """The environment in storage-api's words."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
+        name = alias_of(field_name, os.environ)
+        return (None if name is None else os.environ[name]), field_name, False
+
+    def __call__(self) -> dict[str, str]:
+        found = {name: self.get_field_value(self.settings_cls.model_fields[name], name)[0] for name in ALIASES}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class Settings(BaseSettings):
     """What an operator can choose. The defaults are right for a laptop and safe for a server."""
 
     model_config = SettingsConfigDict(env_prefix="ROWLOCK_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was said to us, then the environment, then what it says to storage-api (``aliases.py``)."""
+        return init_settings, env_settings, StorageApiSource(settings_cls)
 
     # where things are
     data_dir: Path = Field(

@@ -13,13 +13,17 @@ import string
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from gateway import __version__
+from gateway.auth.signed_url import api_key
 from gateway.auth.token_settings import SECRET_FILE, new_secret, token_keys, wants_own_secret
 from gateway.config import Settings
+from gateway.context import ANONYMOUS_ROLE, SERVICE_ROLE
+from gateway.dispatch import PREFIX
 from gateway.errors import StartupError
 from gateway.metadata.directory import DataDirectory, write_private
 from gateway.metadata.embedded import Databases, EmbeddedPostgres
@@ -65,6 +69,7 @@ def serve(settings: Settings, program: Program) -> int:
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(DataDirectory.hold(settings.data_dir))
         check_tls(settings)
+        check_url_keys(settings)
         listener = stack.enter_context(bind(settings.host, settings.port))
         check_tenants(settings)
         rest: socket.socket | None = None
@@ -87,8 +92,7 @@ def serve(settings: Settings, program: Program) -> int:
                 migrate(databases.owner_url, family, program.migrations)
         if embedded is not None:
             embedded.enable_gateway()
-        if not settings.multi_tenant:
-            own_secret(settings, directory)
+        made_secret = not settings.multi_tenant and own_secret(settings, directory)
         key, made = (
             (None, False)
             if settings.multi_tenant
@@ -106,6 +110,8 @@ def serve(settings: Settings, program: Program) -> int:
             except OSError as error:
                 raise _bind_error(host, port, error) from error
         print(banner(settings, listener, directory, workers, key, made, admin), flush=True)
+        if settings.rest and not settings.multi_tenant:
+            print(rest_banner(settings, listener, rest, made_secret), flush=True)
         run_worker = program.run_worker if rest is None else partial(program.run_worker, rest=rest)
         run_background = program.run_background if admin is None else partial(program.run_background, admin=admin)
         return Supervisor(settings, directory, listener, databases, run_worker, run_background, workers, embedded).run()
@@ -171,6 +177,12 @@ def check_tls(settings: Settings) -> None:
         ) from error
 
 
+def check_url_keys(settings: Settings) -> None:
+    """Refuse generations that leave no key. Raises StartupError."""
+    if settings.url_key_oldest_generation > settings.url_key_generation:
+        raise StartupError("ROWLOCK_URL_KEY_OLDEST_GENERATION must not be greater than ROWLOCK_URL_KEY_GENERATION")
+
+
 def bind(host: str, port: int) -> socket.socket:
     """The socket, bound; it takes connections only after ``listen``, when everything is ready."""
     try:
@@ -202,13 +214,15 @@ def _bind_error(host: str, port: int, error: OSError) -> StartupError:
     return StartupError(f"cannot listen on {host} port {port}: {reason}")
 
 
-def own_secret(settings: Settings, directory: DataDirectory) -> None:
-    """The secret of users' tokens, made at the first start where no keys are set, after which ``rowlock jwt`` works.
-    Refuses keys that cannot be used."""
+def own_secret(settings: Settings, directory: DataDirectory) -> bool:
+    """The secret of users' tokens, made at the first start where no keys are set, after which ``rowlock jwt`` works;
+    whether it was made now. Refuses keys that cannot be used."""
     path = directory.path / SECRET_FILE
-    if wants_own_secret(settings) and not path.exists():
+    is_new = wants_own_secret(settings) and not path.exists()
+    if is_new:
         write_private(path, new_secret() + "\n")
     token_keys(settings)
+    return is_new
 
 
 def first_key(
@@ -315,6 +329,17 @@ def banner(
             "",
         ]
     )
+
+
+def rest_banner(settings: Settings, listener: socket.socket, rest: socket.socket | None, made_secret: bool) -> str:
+    """Where the JSON API is. Keys for it are shown once, where the server made the secret that signs them."""
+    where = f"  JSON API on {endpoint(settings, listener)}{PREFIX}"
+    lines = [where if rest is None else f"{where} and {endpoint(settings, rest)}"]
+    secrets_of_tokens = token_keys(settings).secrets
+    if made_secret and secrets_of_tokens:
+        now = datetime.now(UTC)
+        lines += [f"  {role} key {api_key(secrets_of_tokens[0], role, now)}" for role in (ANONYMOUS_ROLE, SERVICE_ROLE)]
+    return "\n".join([*lines, ""])
 
 
 def _quoted(secret: str) -> str:

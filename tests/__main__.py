@@ -57,7 +57,11 @@ def steps(*, quick: bool) -> list[tuple[str, list[str]]]:
     bin_directory = VENV / "bin"
     pytest = [str(PYTHON), "-m", "pytest", "-q"]
     parallel = ["-n", "2"]
-    suite = os.environ.get("ROWLOCK_CEPH_SUITE", str(ROOT.parent / "shared" / "suites" / "s3-tests"))
+    suites = ROOT.parent / "shared" / "suites"
+    suite = os.environ.get("ROWLOCK_CEPH_SUITE", str(suites / "s3-tests"))
+    javascript = os.environ.get("ROWLOCK_STORAGE_JS_SUITE", str(suites / "storage-js"))
+    python = os.environ.get("ROWLOCK_STORAGE3_SUITE", str(suites / "storage3"))
+    rest = ["-m", "conformance.rest", "--storage-js", javascript, "--storage3", python]
     chosen = [
         ("ruff check", [str(bin_directory / "ruff"), "check", "."]),
         ("ruff format", [str(bin_directory / "ruff"), "format", "--check", "."]),
@@ -68,16 +72,17 @@ def steps(*, quick: bool) -> list[tuple[str, list[str]]]:
         return [
             *chosen,
             ("tests", [*pytest, *parallel, "-m", "not slow and not faults", "tests"]),
-            ("conformance", [*pytest, *parallel, "conformance/s3", "conformance/wire"]),
+            ("conformance", [*pytest, *parallel, "conformance/s3", "conformance/wire", "conformance/rest"]),
         ]
     return [
         *chosen,
         ("tests", [*pytest, *parallel, "-m", "not faults", "tests"]),
         ("faults", [*pytest, "-m", "faults", "tests"]),
-        ("conformance", [*pytest, *parallel, "conformance/s3", "conformance/wire"]),
+        ("conformance", [*pytest, *parallel, "conformance/s3", "conformance/wire", "conformance/rest"]),
         ("over another S3 server", [*pytest, *parallel, "--backend", "rclone", *UPSTREAM_SELECTION]),
         ("client tools", [str(PYTHON), str(ROOT / "conformance" / "install_clients.py")]),
         ("clients", [*pytest, "conformance/clients"]),
+        ("Supabase's clients", [str(PYTHON), *rest]),
         ("ceph/s3-tests", [str(PYTHON), "-m", "conformance.ceph", "--suite", suite]),
     ]
 

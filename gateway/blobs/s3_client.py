@@ -5,9 +5,11 @@ Only called in threads. A botocore client is safe to share between threads; it i
 
 import random
 import time
+from functools import cache
 from typing import Any, BinaryIO, Final
 from urllib.parse import urlsplit
 
+import botocore.loaders
 import botocore.session
 import structlog
 from botocore.config import Config
@@ -154,6 +156,11 @@ _METHODS: Final = {
 }
 
 
+@cache
+def _loader() -> Any:
+    return botocore.loaders.create_loader()
+
+
 def _client(options: S3Options) -> Any:
     profile = options.profile
     keys = {}
@@ -163,7 +170,10 @@ def _client(options: S3Options) -> Any:
             "aws_secret_access_key": options.secret_access_key,
             "aws_session_token": options.session_token,
         }
-    return botocore.session.Session().create_client(
+    session = botocore.session.Session()
+    # Its cache holds S3's model, which takes longest to load.
+    session.register_component("data_loader", _loader())
+    return session.create_client(
         "s3",
         endpoint_url=options.endpoint,
         region_name=options.region or profile.region,

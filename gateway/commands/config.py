@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from gateway.aliases import alias_of
 from gateway.config import Settings
 from gateway.errors import StartupError
 
@@ -103,7 +104,10 @@ def settings_table(settings: Settings, **flags: Any) -> list[Setting]:
     table = []
     for name, field in Settings.model_fields.items():
         variable = _variable(name)
+        alias = alias_of(name, os.environ)
         source = "flag" if name in given else "environment" if variable in present else "default"
+        if source == "default" and alias is not None:
+            source = f"environment ({alias})"
         table.append(
             Setting(
                 name, variable, _shown(field.default), _shown(getattr(settings, name)), source, field.description or ""
