@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 OBJECTS = int(os.environ.get("ROWLOCK_MOVED_OBJECTS", "300"))
 KILLS = 3
+COMMAND_SECONDS = 300.0  # a busy machine takes a minute to import what a command needs
 SETTINGS = {
     "ROWLOCK_INLINE_MAX_BYTES": "0",
     "ROWLOCK_EPOCH_HEARTBEAT_SECONDS": "0.5",
@@ -230,13 +231,13 @@ def test_encrypted_and_locked_versions_move(server: RunningServer, tmp_path: Pat
         Bucket="moved", Key="secret", Body=data, ServerSideEncryption="AES256", ObjectLockLegalHoldStatus="ON"
     )
     client.put_object(Bucket="moved", Key="secret", Body=b"second" * 1000, ServerSideEncryption="AES256")
-    server.run("move-bucket", "moved", "cold")
+    server.run("move-bucket", "moved", "cold", timeout_seconds=COMMAND_SECONDS)
     old = client.get_object(Bucket="moved", Key="secret", VersionId=first["VersionId"])
     assert old["Body"].read() == data
     assert old["ObjectLockLegalHoldStatus"] == "ON"
     assert client.get_object(Bucket="moved", Key="secret")["Body"].read() == b"second" * 1000
     assert fsck(server)["clean"]
-    server.run("move-bucket", "moved", "file")
+    server.run("move-bucket", "moved", "file", timeout_seconds=COMMAND_SECONDS)
     assert client.get_object(Bucket="moved", Key="secret", VersionId=first["VersionId"])["Body"].read() == data
     assert fsck(server)["clean"]
 
@@ -246,9 +247,15 @@ def test_replica_has_every_blob_once(server: RunningServer, upstream: Upstream) 
     client.create_bucket(Bucket="moved")
     for number in range(5):
         client.put_object(Bucket="moved", Key=f"k{number}", Body=os.urandom(10_000))
-    assert "5 objects, 50000 bytes done; 0 there before" in server.run("replicate", "moved", "copy").stdout
+    assert (
+        "5 objects, 50000 bytes done; 0 there before"
+        in server.run("replicate", "moved", "copy", timeout_seconds=COMMAND_SECONDS).stdout
+    )
     client.put_object(Bucket="moved", Key="k0", Body=b"new" * 1000)
-    assert "1 objects, 3000 bytes done; 4 there before" in server.run("replicate", "moved", "copy").stdout
+    assert (
+        "1 objects, 3000 bytes done; 4 there before"
+        in server.run("replicate", "moved", "copy", timeout_seconds=COMMAND_SECONDS).stdout
+    )
     listing = upstream.client().list_objects_v2(Bucket="blobs", Prefix="r/")
     assert sum("/blobs/" in entry["Key"] for entry in listing["Contents"]) == 6
     assert fsck(server)["clean"]
@@ -258,14 +265,16 @@ def test_set_backend(server: RunningServer) -> None:
     client = server.target.client()
     client.create_bucket(Bucket="moved")
     client.put_object(Bucket="moved", Key="old", Body=b"old" * 1000)
-    server.run("buckets", "set-backend", "moved", "cold")
-    assert "moved\tcold" in server.run("buckets", "list").stdout
+    server.run("buckets", "set-backend", "moved", "cold", timeout_seconds=COMMAND_SECONDS)
+    assert "moved\tcold" in server.run("buckets", "list", timeout_seconds=COMMAND_SECONDS).stdout
     client.put_object(Bucket="moved", Key="new", Body=b"new" * 1000)
     client.copy_object(Bucket="moved", Key="copy", CopySource="moved/old")
-    rows = server.run("db", "psql", "-Atc", "select name, backend from storage.objects order by name").stdout.split()
+    rows = server.run(
+        "db", "psql", "-Atc", "select name, backend from storage.objects order by name", timeout_seconds=COMMAND_SECONDS
+    ).stdout.split()
     assert rows == ["copy|cold", "new|cold", "old|file"]
     for key, data in (("old", b"old" * 1000), ("new", b"new" * 1000), ("copy", b"old" * 1000)):
         assert client.get_object(Bucket="moved", Key=key)["Body"].read() == data
     for arguments in (("moved", "nowhere"), ("nowhere", "cold"), ("moved", "copy")):
         with pytest.raises(subprocess.CalledProcessError):
-            server.run("buckets", "set-backend", *arguments)
+            server.run("buckets", "set-backend", *arguments, timeout_seconds=COMMAND_SECONDS)
