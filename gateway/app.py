@@ -11,7 +11,8 @@ import structlog
 from gateway.auth.credentials import CredentialStore
 from gateway.auth.identify import Identify
 from gateway.auth.signed_url import SigningKeys, UrlSigner
-from gateway.auth.token_settings import open_verifier, token_keys
+from gateway.auth.temporary import TemporaryKeys
+from gateway.auth.token_settings import anon_key, open_verifier, token_keys
 from gateway.compose import host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
@@ -23,6 +24,8 @@ from gateway.rest.api import Api
 from gateway.rest.api import Limits as RestLimits
 from gateway.rest.front import RestFront
 from gateway.s3.front import FrontLimits, S3Front
+from gateway.sts.actions import Actions
+from gateway.sts.front import StsFront
 from gateway.telemetry.events import RequestLog
 from gateway.telemetry.logging import log_facts
 from gateway.tenants.control import PostgresControlDatabase
@@ -69,12 +72,17 @@ class Rowlock:
             ),
             encryption=self._encryption,
         )
+        tokens = open_verifier(settings)
+        temporary_keys = TemporaryKeys([key.key for key in (master_key, *master_key.earlier)])
         identify = Identify(
             tenant,
             CredentialStore(registry),
-            tokens=open_verifier(settings),
+            tokens=tokens,
+            anon_key=anon_key(settings),
+            temporary_keys=temporary_keys,
             allow_sigv2_post=settings.allow_sigv2_post,
         )
+        limits = FrontLimits.of(settings)
         front = S3Front(
             OPERATIONS,
             services,
@@ -82,11 +90,19 @@ class Rowlock:
             identify.form,
             tenant=tenant,
             domain=settings.domain,
-            limits=FrontLimits.of(settings),
+            limits=limits,
             reserved=frozenset({RESERVED_BUCKET}) if settings.rest else frozenset(),
         )
+        sts = StsFront(
+            identify,
+            Actions(tenant, tokens, temporary_keys),
+            front,
+            domain=settings.domain,
+            body_limits=limits.body,
+            send_idle_seconds=limits.send_idle_seconds,
+        )
         if not settings.rest:
-            self._logged = logged(front)
+            self._logged = logged(sts)
             return
         rest = RestFront(
             Api(services, _url_signer(settings, master_key, tenant), _rest_limits(settings)),
@@ -95,7 +111,7 @@ class Rowlock:
             send_idle_seconds=settings.send_idle_seconds,
             origins=frozenset(origin.strip() for origin in settings.rest_cors_origins.split(",")),
         )
-        self._logged = logged(Dispatch(front, rest, rest_port=settings.rest_port, domain=settings.domain))
+        self._logged = logged(Dispatch(sts, rest, rest_port=settings.rest_port, domain=settings.domain))
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

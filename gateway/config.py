@@ -114,12 +114,16 @@ class Settings(BaseSettings):
 
     # users' tokens
     jwt_secret: SecretStr | None = Field(
-        None, min_length=32, description="Secret users' tokens are signed with (HS256, HS384, HS512)"
+        None, description="Secret users' tokens are signed with (HS256, HS384, HS512): 32 bytes or more"
     )
     jwt_jwks: SecretStr | None = Field(None, description="Keys users' tokens are signed with: a JWKS document")
     jwks_url: str | None = Field(None, description="URL of the JWKS that the issuer of users' tokens publishes")
     jwt_audience: str | None = Field(None, description="Audiences, comma-separated: a token must name one of them")
     jwt_issuer: str | None = Field(None, description="Issuers, comma-separated: a token must be from one of them")
+
+    anon_key: SecretStr | None = Field(
+        None, description="Secret of session tokens on the S3 door, as Supabase's (default: made)"
+    )
 
     # what is accepted
     allow_sigv2_post: bool = Field(

@@ -25,8 +25,6 @@ class AuthMethod(StrEnum):
     POST_POLICY = "post-policy"
     BEARER = "bearer"
     SIGNED_URL = "signed-url"
-    SESSION_TOKEN = "session-token"  # noqa: S105 - the name of a method
-    TEMPORARY_CREDENTIALS = "temporary-credentials"
     SYSTEM = "system"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from gateway.context import ACCOUNT_ROLE, ANONYMOUS_ROLE, SERVICE_ROLE
+from gateway.context import ACCOUNT_ROLE, ANONYMOUS_ROLE, SERVICE_ROLE, Restriction
 from gateway.errors import StorageError
 
 ROLES: Final = frozenset((ANONYMOUS_ROLE, "authenticated", ACCOUNT_ROLE, SERVICE_ROLE))
@@ -54,6 +54,7 @@ class Credential:
     display_name: str | None = None
     claims: Mapping[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None
+    restrictions: tuple[Restriction, ...] = ()
 
     @classmethod
     def of(cls, key: StoredKey) -> "Credential":

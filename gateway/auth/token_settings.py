@@ -13,12 +13,15 @@ from urllib.parse import urlsplit
 from gateway.auth.bearer import TokenKeys, TokenVerifier
 from gateway.auth.credentials import ROLES
 from gateway.auth.jwk import UnusableKey, of_jwks, of_secret
-from gateway.auth.jwt import TokenRules
+from gateway.auth.jwt import TokenRules, mint
 from gateway.config import Settings
+from gateway.context import ANONYMOUS_ROLE
 from gateway.errors import StartupError
 
 SECRET_FILE: Final = "jwt-secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES: Final = 48
+# 2100-01-01
+_ANON_KEY_EXPIRY: Final = 4_102_444_800
 
 
 def token_keys(settings: Settings) -> TokenKeys:
@@ -48,6 +51,18 @@ def token_rules(settings: Settings) -> TokenRules:
 def open_verifier(settings: Settings) -> TokenVerifier:
     """The verifier of single-tenant mode. Raises StartupError."""
     return TokenVerifier(token_keys(settings), token_rules(settings))
+
+
+def anon_key(settings: Settings) -> str | None:
+    """The secret that session tokens are signed with (Supabase's scheme), which is no secret: as set, else a token of
+    the role ``anon``, the same every time, signed with the first JWT secret. None without either. Raises StartupError.
+    """
+    if settings.anon_key is not None:
+        return settings.anon_key.get_secret_value()
+    secrets_known = token_keys(settings).secrets
+    if not secrets_known:
+        return None
+    return mint(secrets_known[0], {"iss": "rowlock", "role": ANONYMOUS_ROLE, "exp": _ANON_KEY_EXPIRY})
 
 
 def wants_own_secret(settings: Settings) -> bool:
