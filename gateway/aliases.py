@@ -13,6 +13,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "secret_access_key": ("S3_PROTOCOL_ACCESS_KEY_SECRET",),
     "jwt_secret": ("AUTH_JWT_SECRET", "PGRST_JWT_SECRET"),
     "jwt_jwks": ("JWT_JWKS",),
+    "anon_key": ("ANON_KEY",),
     "max_object_bytes": ("UPLOAD_FILE_SIZE_LIMIT", "FILE_SIZE_LIMIT"),
     "max_put_bytes": ("UPLOAD_FILE_SIZE_LIMIT_STANDARD",),
     "upload_url_seconds": ("UPLOAD_SIGNED_URL_EXPIRATION_TIME",),

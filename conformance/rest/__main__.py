@@ -5,10 +5,12 @@ Exit status: 0 if every test passed but those of ``excluded.txt``, or a suite is
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -110,8 +112,16 @@ def _javascript(folder: Path, run_seconds: int) -> Outcomes:
         running = _start(JAVASCRIPT_PORT)
         try:
             _seed(running, folder / "test" / "supabase" / "seed.sql", with_users=True)
-            command = [npx, "jest", "--runInBand", "--coverage=false", "--json", f"--outputFile={report}"]
-            subprocess.run([*command, *JAVASCRIPT_FILES], cwd=copy, timeout=run_seconds, check=False)
+            command = [
+                npx,
+                "jest",
+                "--runInBand",
+                "--coverage=false",
+                "--forceExit",
+                "--json",
+                f"--outputFile={report}",
+            ]
+            _bounded([*command, *JAVASCRIPT_FILES], copy, dict(os.environ), run_seconds)
         finally:
             server.stop(running)
         return jest_outcomes(report.read_text("utf-8") if report.exists() else "{}")
@@ -149,7 +159,7 @@ def _python(folder: Path, run_seconds: int) -> Outcomes:
                 "SUPABASE_TEST_KEY": tokens.mint(ANON_KEY_CLAIMS),
             }
             command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", "tests"]
-            subprocess.run(command, cwd=folder, env=environment, timeout=run_seconds, check=False)
+            _bounded(command, folder, environment, run_seconds)
         finally:
             server.stop(running)
         return junit_outcomes(report.read_text("utf-8") if report.exists() else "<none/>")
@@ -167,6 +177,19 @@ def junit_outcomes(report: str) -> Outcomes:
         elif case.find("skipped") is None:
             passed.append(name)
     return Outcomes(tuple(passed), failed)
+
+
+def _bounded(command: list[str], folder: Path, environment: Mapping[str, str], seconds: int) -> None:
+    """Run a suite in a session of its own, which ends in time whatever the suite started; its report says the rest."""
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        print(f"ended after {seconds} s", file=sys.stderr)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _prepare() -> Path:
