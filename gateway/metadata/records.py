@@ -167,9 +167,11 @@ def headers_of(metadata: Mapping[str, Any] | None, user_metadata: Mapping[str, A
 class Attributes:
     """What S3 keeps of a version besides its headers: tags, ACL, object lock, encryption.
 
-    The last two are not kept. They say where ``encryption`` (or that there is none) comes from, so that the commit can
-    compare it with the bucket's default: ``bucket_default`` is the default it follows, and ``encryption_settled`` that
-    it was chosen before, when an upload began. With neither, the request asked for it.
+    ``is_annotated``: it has, or had, annotations (``metadata/annotations.py``); who writes does not say it.
+    ``bucket_default`` and ``encryption_settled`` are not kept. They say where ``encryption`` (or that there is none)
+    comes from, so that the commit can compare it with the bucket's default: ``bucket_default`` is the default it
+    follows, and ``encryption_settled`` that it was chosen before, when an upload began. With neither, the request asked
+    for it.
     """
 
     tags: Mapping[str, str] | None = None
@@ -180,6 +182,7 @@ class Attributes:
     encryption: Mapping[str, Any] | None = None
     bucket_default: Mapping[str, Any] | None = None
     encryption_settled: bool | None = None
+    is_annotated: bool = False
 
     @property
     def json(self) -> str | None:

@@ -74,9 +74,7 @@ async def delete_objects(services: Services, call: Call, asked: DeleteObjectsInp
     )
     absent = [target.key for target, done in zip(doomed, outcomes, strict=True) if done.outcome is DeleteOutcome.ABSENT]
     forbidden = await access.forbidden(services, call, asked.bucket, absent)
-    if call.principal.role != ACCOUNT_ROLE and all(
-        done.outcome is not DeleteOutcome.DELETED for done in outcomes
-    ):
+    if call.principal.role != ACCOUNT_ROLE and all(done.outcome is not DeleteOutcome.DELETED for done in outcomes):
         await access.require_listing(services, call, asked.bucket)
     deleted: list[DeletedObject] = []
     for target, done in zip(doomed, outcomes, strict=True):

@@ -221,7 +221,7 @@ class S3Front:
         if model.body is Body.STREAM:
             stream = self._open(request, receive, payload, length_required=True)
             log.bytes_in = stream.length or 0
-            return {"body": stream}
+            return {codec.stream_field: stream}
         if payload.is_streaming:
             raise StorageError(
                 "InvalidArgument",

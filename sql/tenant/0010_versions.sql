@@ -24,6 +24,8 @@ $$;
 CREATE FUNCTION rowlock.keep_version(p_old storage.objects, p_is_versioned boolean) RETURNS void
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
+DECLARE
+    kept uuid;
 BEGIN
     IF NOT p_is_versioned THEN
         -- a key has one null version, and that is the new one
@@ -35,16 +37,22 @@ BEGIN
         bucket_id, name, owner, owner_id, created_at, updated_at, last_accessed_at, metadata, user_metadata, version,
         archived_at, archived_version, is_delete_marker, is_versioned, size_bytes, etag, backend, blob_id, content,
         part_sizes, part_blobs, part_checksums, checksum_algorithm, checksum_type, checksum_value,
-        tags, acl, lock_mode, lock_until, legal_hold, encryption)
+        tags, acl, lock_mode, lock_until, legal_hold, encryption, is_annotated)
     VALUES (
         p_old.bucket_id, p_old.name, p_old.owner, p_old.owner_id, p_old.created_at, p_old.updated_at, p_old.last_accessed_at,
         p_old.metadata, p_old.user_metadata, p_old.version,
         rowlock.next_archived_at(p_old.bucket_id, p_old.name), rowlock.version_label(p_old.version, p_old.is_versioned),
         p_old.is_delete_marker, p_old.is_versioned, p_old.size_bytes, p_old.etag, p_old.backend, p_old.blob_id, p_old.content,
         p_old.part_sizes, p_old.part_blobs, p_old.part_checksums, p_old.checksum_algorithm, p_old.checksum_type,
-        p_old.checksum_value, p_old.tags, p_old.acl, p_old.lock_mode, p_old.lock_until, p_old.legal_hold, p_old.encryption);
+        p_old.checksum_value, p_old.tags, p_old.acl, p_old.lock_mode, p_old.lock_until, p_old.legal_hold, p_old.encryption,
+        p_old.is_annotated)
+    RETURNING id INTO kept;
+    IF p_old.is_annotated THEN
+        PERFORM rowlock.move_annotations(p_old.id, kept);
+    END IF;
 END
 $$;
+
 -- The newest archived version of a key becomes its current one, if it has none.
 CREATE FUNCTION rowlock.promote_version(p_bucket text, p_name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
