@@ -260,14 +260,13 @@ class ListedObject(NamedTuple):
 
     name: str
     is_prefix: bool
-    version: str | None
-    is_versioned: bool
     updated_at: datetime | None
     size_bytes: int
     etag: str
     owner_id: str | None
     checksum_algorithm: str | None
     checksum_type: str | None
+    storage_class: str | None
 
 
 class ListedVersion(NamedTuple):
@@ -283,6 +282,7 @@ class ListedVersion(NamedTuple):
     owner_id: str | None
     checksum_algorithm: str | None
     checksum_type: str | None
+    storage_class: str | None
     is_delete_marker: bool
     is_latest: bool
 
@@ -338,6 +338,7 @@ class ListedUpload:
     owner_id: str | None
     checksum_algorithm: str | None
     checksum_type: str | None
+    storage_class: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,3 +365,4 @@ class UploadForPart:
     encryption: Mapping[str, Any] | None = None
     owner_id: str | None = None
     initiator_id: str | None = None
+    storage_class: str | None = None

@@ -247,6 +247,7 @@ class S3Front:
             _log.error("request_failed", request_id=request_id, operation=log.operation, exc_info=error)
         if not isinstance(error, StorageError):
             error = StorageError("InternalError")
+        error = _naming_its_resource(error, log)
         log.error_code = error.code.name
         resource = scope["raw_path"].decode("latin-1")
         return render_error(error, resource=resource, request_id=request_id, host_id=self._host_id)
@@ -275,6 +276,16 @@ class S3Front:
         return await send_response(
             stamped, send, idle_seconds=self._limits.send_idle_seconds, head=head, extensions=extensions
         )
+
+
+def _naming_its_resource(error: StorageError, log: RequestLog) -> StorageError:
+    """S3 names the bucket or the key that is missing; the database, which found it out, does not."""
+    field, value = {"NoSuchBucket": ("BucketName", log.bucket), "NoSuchKey": ("Key", log.key)}.get(
+        error.code.name, ("", None)
+    )
+    if value is None or field in error.fields:
+        return error
+    return StorageError(error.code.name, error.message, **error.fields, **{field: value})
 
 
 def visible_headers(headers: Mapping[str, str]) -> str:

@@ -419,7 +419,8 @@ CREATE FUNCTION rowlock.list_versions(
     p_prefix_length integer, p_delimiter text, p_seek text, p_limit integer)
 RETURNS TABLE (
     name text, is_prefix boolean, version text, is_versioned boolean, updated_at timestamptz, size_bytes bigint,
-    etag text, owner_id text, checksum_algorithm text, checksum_type text, is_delete_marker boolean, is_latest boolean)
+    etag text, owner_id text, checksum_algorithm text, checksum_type text, storage_class text, is_delete_marker boolean,
+    is_latest boolean)
 LANGUAGE plpgsql STABLE SECURITY INVOKER ROWS 1000
 SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off AS
 $$
@@ -442,7 +443,8 @@ BEGIN
         FOR entry IN
             SELECT found.* FROM (
                 (SELECT o.name, o.version, o.is_versioned, o.updated_at, o.size_bytes, o.etag, o.owner_id,
-                    o.checksum_algorithm, o.checksum_type, o.is_delete_marker, o.archived_at
+                    o.checksum_algorithm, o.checksum_type, o.metadata ->> 'storageClass' AS storage_class,
+                    o.is_delete_marker, o.archived_at
                 FROM storage.objects AS o
                 WHERE o.bucket_id = p_bucket AND o.name = inside COLLATE "C" AND o.archived_at < inside_at
                     AND o.archived_at IS NOT NULL
@@ -450,7 +452,8 @@ BEGIN
                 LIMIT wanted)
                 UNION ALL
                 (SELECT o.name, o.version, o.is_versioned, o.updated_at, o.size_bytes, o.etag, o.owner_id,
-                    o.checksum_algorithm, o.checksum_type, o.is_delete_marker, o.archived_at
+                    o.checksum_algorithm, o.checksum_type, o.metadata ->> 'storageClass' AS storage_class,
+                    o.is_delete_marker, o.archived_at
                 FROM storage.objects AS o
                 WHERE o.bucket_id = p_bucket AND o.name >= bound COLLATE "C" AND o.name < p_upper COLLATE "C"
                     AND o.archived_at IS NULL
@@ -458,7 +461,8 @@ BEGIN
                 LIMIT wanted)
                 UNION ALL
                 (SELECT o.name, o.version, o.is_versioned, o.updated_at, o.size_bytes, o.etag, o.owner_id,
-                    o.checksum_algorithm, o.checksum_type, o.is_delete_marker, o.archived_at
+                    o.checksum_algorithm, o.checksum_type, o.metadata ->> 'storageClass' AS storage_class,
+                    o.is_delete_marker, o.archived_at
                 FROM storage.objects AS o
                 WHERE o.bucket_id = p_bucket AND o.name >= bound COLLATE "C" AND o.name < p_upper COLLATE "C"
                     AND o.archived_at IS NOT NULL
@@ -477,7 +481,7 @@ BEGIN
                 inside := NULL;
                 is_prefix := true;
                 version := NULL; is_versioned := false; updated_at := NULL; size_bytes := 0; etag := '';
-                owner_id := NULL; checksum_algorithm := NULL; checksum_type := NULL;
+                owner_id := NULL; checksum_algorithm := NULL; checksum_type := NULL; storage_class := NULL;
                 is_delete_marker := false; is_latest := false;
                 left_over := left_over - 1;
                 RETURN NEXT;
@@ -488,7 +492,8 @@ BEGIN
             updated_at := entry.updated_at; size_bytes := coalesce(entry.size_bytes, 0);
             etag := coalesce(entry.etag, '');
             owner_id := entry.owner_id; checksum_algorithm := entry.checksum_algorithm;
-            checksum_type := entry.checksum_type; is_delete_marker := entry.is_delete_marker;
+            checksum_type := entry.checksum_type; storage_class := entry.storage_class;
+            is_delete_marker := entry.is_delete_marker;
             is_latest := entry.archived_at IS NULL;
             inside := entry.name;
             inside_at := coalesce(entry.archived_at, 'infinity'::timestamptz);
