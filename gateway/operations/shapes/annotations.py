@@ -128,7 +128,7 @@ class ListObjectAnnotationsInput:
 class ListObjectAnnotationsOutput:
     """What ListObjectAnnotations answers."""
 
-    annotations: tuple[AnnotationEntry, ...] = ()
+    annotations: tuple[AnnotationEntry, ...] | None = None
     bucket: str | None = None
     key: str | None = None
     object_version_id: str | None = None
