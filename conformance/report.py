@@ -34,6 +34,7 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "object_lock": "Object lock",
     "bucket_encryption": "Configurations of buckets",
     "tagging": "Tags",
+    "annotations": "Annotations",
     "cors": "Cross-origin rules",
     "fixed": "Accepted where nothing would change (the owner pays, no logging, no notifications)",
     "access_control": "Access control",

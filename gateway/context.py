@@ -163,10 +163,13 @@ class Call:
 
     def reading(self, bucket: str, key: str, version_id: str | None) -> "Call":
         """The same call while it reads the source of a copy, where other rules hold than at its target."""
+        return self.asking("s3:GetObject" if version_id is None else "s3:GetObjectVersion", bucket, key)
+
+    def asking(self, action: str, bucket: str, key: str) -> "Call":
+        """The same call while S3's model is asked for another action than the operation's."""
         if not self.s3_request_json:
             return self
         request = json.loads(self.s3_request_json)
-        action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
         request |= {"bucket": bucket, "action": action, "listing": {"s3:prefix": [key]}}
         return replace(self, s3_request_json=json.dumps(request, ensure_ascii=False))
 

@@ -19,7 +19,7 @@ from sigv4.errors import SIGNATURE_DOES_NOT_MATCH, SignatureError, invalid_argum
 from sigv4.payload import HEADER as CONTENT_SHA256
 from sigv4.payload import UNSIGNED_PAYLOAD, Payload, PayloadMode, parse_word
 
-_MAX_ECHO_BYTES: Final = 64 * 1024
+_MAX_ECHO_BYTES: Final = 16 * 1024
 _SIGV4_PREFIX: Final = signing.ALGORITHM + b" "
 _SINGLE: Final = frozenset(
     (
@@ -309,16 +309,18 @@ def _skewed(timestamp: bytes, now_seconds: float) -> SignatureError:
 
 
 def _mismatch(signed: SignedRequest, seen: bytes, text: bytes) -> SignatureError:
+    """In the order S3 has them. The forms in bytes show what text cannot: an encoding, a space too many."""
     if signed.session_token:
         # A token is worth more than the request it came with; answers end up in logs.
         token = signed.session_token.encode("latin-1")
         for written in (token, quote(token, safe="-_.~").encode()):
             seen = seen.replace(written, b"[...]")
-    fields = {
-        "AWSAccessKeyId": signed.access_key_id,
-        "StringToSign": shown(text, _MAX_ECHO_BYTES),
-        "CanonicalRequest": shown(seen, _MAX_ECHO_BYTES),
-    }
+    fields = {"AWSAccessKeyId": signed.access_key_id, "StringToSign": shown(text, _MAX_ECHO_BYTES)}
     if is_hex_signature(signed.signature):
         fields["SignatureProvided"] = signed.signature.decode("ascii")
+    fields |= {
+        "StringToSignBytes": text[:_MAX_ECHO_BYTES].hex(" "),
+        "CanonicalRequest": shown(seen, _MAX_ECHO_BYTES),
+        "CanonicalRequestBytes": seen[:_MAX_ECHO_BYTES].hex(" "),
+    }
     return SignatureError("SignatureDoesNotMatch", SIGNATURE_DOES_NOT_MATCH, fields)

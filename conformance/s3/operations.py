@@ -23,6 +23,7 @@ SERVED: Final = frozenset(
         "GetBucketVersioning", "GetBucketWebsite", "GetObject", "GetObjectAcl", "GetObjectLockConfiguration",
         "GetObjectTagging", "GetPublicAccessBlock", "HeadBucket", "HeadObject", "ListBuckets", "ListMultipartUploads",
         "ListObjectVersions", "ListObjects", "ListObjectsV2", "ListParts", "PutObject", "UploadPart", "UploadPartCopy",
+        "DeleteObjectAnnotation", "GetObjectAnnotation", "ListObjectAnnotations", "PutObjectAnnotation",
         "PutBucketVersioning", "PutObjectLegalHold", "PutObjectLockConfiguration", "PutObjectRetention",
     }
 )  # fmt: skip

@@ -1,10 +1,12 @@
 """The shape of errors, and what every answer carries."""
 
+import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from conformance.rawhttp import RawClient, RawResponse
+from conformance.rawhttp import TIMESTAMP, RawClient, RawResponse
 
 
 @pytest.fixture
@@ -75,3 +77,81 @@ def test_error_never_shows_what_is_below(errors: list[RawResponse]) -> None:
         text = answer.body.decode().lower()
         for word in ("traceback", "select ", "insert ", "psycopg", "postgres", "constraint", ".py"):
             assert word not in text
+
+
+def test_SignatureDoesNotMatch_echoes_what_was_signed(raw: RawClient, bucket: str) -> None:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: everything but the secret."""
+    request = raw.sign("GET", f"/{bucket}/a%20b?prefix=x", secret_access_key="wrong")
+    answer = raw.send(request)
+    assert answer.refusal() == (403, "SignatureDoesNotMatch")
+    fields = {element.tag: element.text or "" for element in answer.xml}
+    assert fields["AWSAccessKeyId"] == raw.endpoint.access_key_id
+    assert fields["SignatureProvided"] == request.header("Authorization").rpartition("Signature=")[2]
+    text, canonical = fields["StringToSign"], fields["CanonicalRequest"]
+    assert text.splitlines()[0] == "AWS4-HMAC-SHA256"
+    assert text.splitlines()[3] == hashlib.sha256(canonical.encode()).hexdigest()
+    assert canonical.splitlines()[:3] == ["GET", f"/{bucket}/a%20b", "prefix=x"]
+    assert bytes.fromhex(fields["StringToSignBytes"]) == text.encode()
+    assert bytes.fromhex(fields["CanonicalRequestBytes"]) == canonical.encode()
+    assert raw.endpoint.secret_access_key not in answer.body.decode()
+
+
+def test_RequestTimeTooSkewed_tells_both_times(raw: RawClient, bucket: str) -> None:
+    sent = datetime.now(UTC) - timedelta(hours=1)
+    answer = raw("GET", f"/{bucket}", now=sent)
+    assert answer.refusal() == (403, "RequestTimeTooSkewed")
+    assert answer.xml.findtext("RequestTime") == sent.strftime(TIMESTAMP)
+    told = datetime.fromisoformat(answer.xml.findtext("ServerTime"))
+    assert abs(told - datetime.now(UTC)) < timedelta(minutes=1)
+    assert answer.xml.findtext("MaxAllowedSkewMilliseconds") == "900000"
+
+
+def test_InvalidAccessKeyId_names_the_key(raw: RawClient, bucket: str) -> None:
+    answer = raw("GET", f"/{bucket}", access_key_id="AKIANOBODY")
+    assert answer.refusal() == (403, "InvalidAccessKeyId")
+    assert answer.xml.findtext("AWSAccessKeyId") == "AKIANOBODY"
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "body"),
+    [
+        ("GET", "", b""),
+        ("PUT", "", b"v"),
+        ("DELETE", "", b""),
+        ("GET", "?tagging", b""),
+        ("POST", "?uploads", b""),
+        ("PUT", "?partNumber=1&uploadId=x", b"v"),
+        ("GET", "?annotation", b""),
+    ],
+)
+def test_NoSuchBucket_names_the_bucket(raw: RawClient, bucket: str, method: str, query: str, body: bytes) -> None:
+    answer = raw(method, f"/{bucket}-missing/k{query}", {}, body)
+    assert answer.refusal() == (404, "NoSuchBucket")
+    assert answer.xml.findtext("BucketName") == f"{bucket}-missing"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [("GET", {}), ("PUT", {"If-Match": '"x"'}), ("PUT", {"x-amz-copy-source": "/{0}/a%20b"})],
+)
+def test_NoSuchKey_names_the_key(raw: RawClient, bucket: str, method: str, headers: dict[str, str]) -> None:
+    sent = {name: value.format(bucket) for name, value in headers.items()}
+    answer = raw(method, f"/{bucket}/a%20b", sent, b"v" if "If-Match" in sent else b"")
+    assert answer.refusal() == (404, "NoSuchKey")
+    assert answer.xml.findtext("Key") == "a b"
+
+
+def test_PreconditionFailed_names_the_condition(s3: Any, raw: RawClient, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    for header, value in (("If-Match", '"x"'), ("If-None-Match", "*")):
+        answer = raw("PUT", f"/{bucket}/k", {header: value}, b"w")
+        assert answer.refusal() == (412, "PreconditionFailed")
+        assert answer.xml.findtext("Condition") == header
+
+
+def test_EntityTooLarge_tells_both_sizes(raw: RawClient, bucket: str) -> None:
+    request = raw.sign("PUT", f"/{bucket}/k", payload="UNSIGNED-PAYLOAD")
+    answer = raw.send(request, content_length=6 * 1024**4)
+    assert answer.refusal() == (400, "EntityTooLarge")
+    assert answer.xml.findtext("ProposedSize") == str(6 * 1024**4)
+    assert int(answer.xml.findtext("MaxSizeAllowed")) >= 5 * 1024**3

@@ -157,6 +157,68 @@ def test_GetObject_standard_storage_class_is_not_sent(raw: RawClient, bucket: st
     assert "x-amz-storage-class" not in raw("GET", f"/{bucket}/k").headers
 
 
+STORAGE_CLASSES = ["STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"]
+
+
+@pytest.mark.parametrize("storage_class", STORAGE_CLASSES)
+def test_PutObject_storage_class_is_echoed(s3: Any, bucket: str, storage_class: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v", StorageClass=storage_class)
+    s3.put_object(Bucket=bucket, Key="l", Body=b"v")
+    assert s3.head_object(Bucket=bucket, Key="k")["StorageClass"] == storage_class
+    assert s3.get_object(Bucket=bucket, Key="k")["StorageClass"] == storage_class
+    wanted = [storage_class, "STANDARD"]
+    for page in (
+        s3.list_objects_v2(Bucket=bucket)["Contents"],
+        s3.list_objects(Bucket=bucket)["Contents"],
+        s3.list_objects_v2(Bucket=bucket, Delimiter="/")["Contents"],
+        s3.list_object_versions(Bucket=bucket)["Versions"],
+    ):
+        assert [entry["StorageClass"] for entry in page] == wanted
+
+
+def test_CreateMultipartUpload_storage_class_is_echoed(s3: Any, bucket: str) -> None:
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="k", StorageClass="STANDARD_IA")
+    upload = {"Bucket": bucket, "Key": "k", "UploadId": begun["UploadId"]}
+    assert s3.list_multipart_uploads(Bucket=bucket)["Uploads"][0]["StorageClass"] == "STANDARD_IA"
+    assert s3.list_parts(**upload)["StorageClass"] == "STANDARD_IA"
+    part = {"PartNumber": 1, "ETag": s3.upload_part(**upload, PartNumber=1, Body=b"v")["ETag"]}
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+    assert s3.head_object(Bucket=bucket, Key="k")["StorageClass"] == "STANDARD_IA"
+
+
+def test_CopyObject_storage_class_is_the_requests(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v", StorageClass="STANDARD_IA")
+    s3.copy_object(Bucket=bucket, Key="plain", CopySource=f"{bucket}/k")
+    s3.copy_object(Bucket=bucket, Key="cold", CopySource=f"{bucket}/k", StorageClass="GLACIER_IR")
+    assert "StorageClass" not in s3.head_object(Bucket=bucket, Key="plain")
+    assert s3.head_object(Bucket=bucket, Key="cold")["StorageClass"] == "GLACIER_IR"
+
+
+@pytest.mark.parametrize("expires", ["Tue, 06 May 2031 07:08:09 GMT", "0", "never, if you ask me"])
+def test_PutObject_expires_is_kept_verbatim(raw: RawClient, bucket: str, expires: str) -> None:
+    raw("PUT", f"/{bucket}/k", {"Expires": expires}, b"v")
+    for method in ("GET", "HEAD"):
+        assert raw(method, f"/{bucket}/k").headers["Expires"] == expires
+
+
+@pytest.mark.parametrize("location", ["/elsewhere", "https://example.com/a?b=c"])
+def test_PutObject_website_redirect_location_is_kept(s3: Any, bucket: str, location: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"v", WebsiteRedirectLocation=location)
+    for answer in (s3.head_object(Bucket=bucket, Key="k"), s3.get_object(Bucket=bucket, Key="k")):
+        assert answer["WebsiteRedirectLocation"] == location
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource=f"{bucket}/k")
+    assert "WebsiteRedirectLocation" not in s3.head_object(Bucket=bucket, Key="copy")
+
+
+def test_GetObject_response_overrides_need_a_signature(raw: RawClient, bucket: str) -> None:
+    raw("PUT", f"/{bucket}/k", {}, b"v")
+    target = f"/{bucket}/k?response-content-type=text%2Fhtml"
+    assert raw("GET", target).headers["Content-Type"] == "text/html"
+    assert raw("HEAD", target).headers["Content-Type"] == "text/html"
+    assert raw.send(raw.presign("GET", target)).headers["Content-Type"] == "text/html"
+    assert raw.anonymous("GET", target).refusal() == (400, "InvalidRequest")
+
+
 def test_DeleteObject(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"v")
     assert s3.delete_object(Bucket=bucket, Key="k")["ResponseMetadata"]["HTTPStatusCode"] == 204

@@ -55,11 +55,13 @@ def test_GetObject_range_not_satisfiable(raw: RawClient, module_bucket: str, hea
     assert answer.refusal() == (416, "InvalidRange")
     assert answer.xml.findtext("ActualObjectSize") == "100"
     assert answer.xml.findtext("RangeRequested") == header
+    assert answer.headers["Content-Range"] == "bytes */100"
 
 
 def test_HeadObject_range_not_satisfiable_has_no_body(raw: RawClient, module_bucket: str) -> None:
     answer = raw("HEAD", f"/{module_bucket}/hundred", {"Range": "bytes=100-"})
     assert (answer.status, answer.body) == (416, b"")
+    assert answer.headers["Content-Range"] == "bytes */100"
 
 
 @pytest.mark.parametrize(

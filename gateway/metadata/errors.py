@@ -23,6 +23,7 @@ _BY_SQLSTATE: Final[Mapping[str, str]] = {
     "RL010": "AccessDenied",  # the version is locked
     "RL011": "InvalidRequest",
     "RL012": "InvalidBucketState",
+    "RL015": "AnnotationLimitExceeded",
     "RL020": "QuotaExceeded",
     "RL021": "QuotaExceeded",
     "22021": "InvalidArgument",  # character not in repertoire
@@ -117,7 +118,7 @@ def is_connection_loss(error: Exception) -> bool:
 
 def _condition(error: Exception) -> str | None:
     detail = _detail(error)
-    return detail if detail in ("If-Match", "If-None-Match") else None
+    return detail if detail in ("If-Match", "If-None-Match", "x-amz-object-if-match") else None
 
 
 def _detail(error: Exception) -> str | None:

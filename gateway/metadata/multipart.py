@@ -126,8 +126,11 @@ async def list_parts(
     )
     backend, algorithm, kind = rows[0][:3]
     parts = [_part(row[3:10]) for row in rows if row[3] is not None]
-    owner_id, initiator_id = rows[0][10:]
-    return UploadForPart(backend, "", algorithm, kind, owner_id=owner_id, initiator_id=initiator_id), parts
+    owner_id, initiator_id, storage_class = rows[0][10:]
+    begun = UploadForPart(
+        backend, "", algorithm, kind, owner_id=owner_id, initiator_id=initiator_id, storage_class=storage_class
+    )
+    return begun, parts
 
 
 async def lock_upload(transaction: Transaction, upload_id: str, bucket: str, key: str) -> UploadRecord:

@@ -36,7 +36,7 @@ from gateway.metadata.session import Row, Session, Transaction
 from gateway.wire.conditions import WriteCondition
 
 _SQL: Final = statements.load("objects")
-_NO_COLUMNS: Final = (None,) * 6
+_NO_COLUMNS: Final = (None,) * 7
 
 
 async def find_object(
@@ -102,10 +102,18 @@ async def _settle(session: Session, scope: Scope, new: NewObject, values: Mappin
     A write with a blob is repeated: the database knows whether the blob was given to a row before, and counts it
     once. Bytes in the row leave no such trace once they are replaced, so they are only looked for.
     """
+    if new.epoch is None:
+        return await find_written(session, scope, new)
     try:
-        if new.epoch is not None:
-            [row] = await session.write(scope, _SQL["put_object"], **values)
-            return Written(*row)
+        [row] = await session.write(scope, _SQL["put_object"], **values)
+    except (StorageError, ReferencedRow) as error:
+        raise OutcomeUnknown from error
+    return Written(*row)
+
+
+async def find_written(session: Session, scope: Scope, new: NewObject) -> Written:
+    """After a lost COMMIT: the object, if it was written. Raises OutcomeUnknown if there is no trace of it."""
+    try:
         [row] = await session.fetch(
             scope, _SQL["find_written_version"], bucket=new.bucket, key=new.key, version=new.version
         )
@@ -403,16 +411,22 @@ def _object(row: Row) -> ObjectRecord:
         part_blobs=tuple(row[13] or ()),
         part_checksums=tuple(row[14] or ()),
         checksum=Checksum(algorithm, kind, value) if algorithm and kind and value else None,
-        attributes=_attributes(row[18:24]),
-        lifecycle_revision=row[24],
-        is_delete_marker=bool(row[25:] and row[25]),
+        attributes=_attributes(row[18:25]),
+        lifecycle_revision=row[25],
+        is_delete_marker=bool(row[26:] and row[26]),
     )
 
 
 def _attributes(columns: Row) -> Attributes:
     if columns == _NO_COLUMNS:
         return NO_ATTRIBUTES
-    tags, acl, lock_mode, lock_until, legal_hold, encryption = columns
+    tags, acl, lock_mode, lock_until, legal_hold, encryption, is_annotated = columns
     return Attributes(
-        json_document(tags), json_document(acl), lock_mode, lock_until, legal_hold, json_document(encryption)
+        json_document(tags),
+        json_document(acl),
+        lock_mode,
+        lock_until,
+        legal_hold,
+        json_document(encryption),
+        is_annotated=bool(is_annotated),
     )

@@ -177,9 +177,11 @@ def metadata_text(value: Any) -> str:
 class Attributes:
     """What S3 keeps of a version besides its headers: tags, ACL, object lock, encryption.
 
-    The last two are not kept. They say where ``encryption`` (or that there is none) comes from, so that the commit can
-    compare it with the bucket's default: ``bucket_default`` is the default it follows, and ``encryption_settled`` that
-    it was chosen before, when an upload began. With neither, the request asked for it.
+    ``is_annotated``: it has, or had, annotations (``metadata/annotations.py``); who writes does not say it.
+    ``bucket_default`` and ``encryption_settled`` are not kept. They say where ``encryption`` (or that there is none)
+    comes from, so that the commit can compare it with the bucket's default: ``bucket_default`` is the default it
+    follows, and ``encryption_settled`` that it was chosen before, when an upload began. With neither, the request asked
+    for it.
     """
 
     tags: Mapping[str, str] | None = None
@@ -190,6 +192,7 @@ class Attributes:
     encryption: Mapping[str, Any] | None = None
     bucket_default: Mapping[str, Any] | None = None
     encryption_settled: bool | None = None
+    is_annotated: bool = False
 
     @property
     def json(self) -> str | None:
@@ -270,14 +273,13 @@ class ListedObject(NamedTuple):
 
     name: str
     is_prefix: bool
-    version: str | None
-    is_versioned: bool
     updated_at: datetime | None
     size_bytes: int
     etag: str
     owner_id: str | None
     checksum_algorithm: str | None
     checksum_type: str | None
+    storage_class: str | None
 
 
 class ListedVersion(NamedTuple):
@@ -293,6 +295,7 @@ class ListedVersion(NamedTuple):
     owner_id: str | None
     checksum_algorithm: str | None
     checksum_type: str | None
+    storage_class: str | None
     is_delete_marker: bool
     is_latest: bool
 
@@ -349,6 +352,7 @@ class ListedUpload:
     owner_id: str | None
     checksum_algorithm: str | None
     checksum_type: str | None
+    storage_class: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,3 +389,4 @@ class UploadForPart:
     encryption: Mapping[str, Any] | None = None
     owner_id: str | None = None
     initiator_id: str | None = None
+    storage_class: str | None = None

@@ -21,7 +21,11 @@ async def open_content(
     if record.attributes.encryption is not None and cipher is None:
         raise ValueError("an encrypted object is read with its cipher")
     if record.content is not None:
-        content = record.content if cipher is None else _opened(record, record.content, cipher)
+        content = (
+            record.content
+            if cipher is None
+            else open_sealed(record.content, record.size_bytes, cipher, f"row {record.id}")
+        )
         return BytesReader(content[offset_bytes : offset_bytes + length_bytes], record.size_bytes)
     if length_bytes == 0:
         return BytesReader(b"", record.size_bytes)
@@ -50,12 +54,13 @@ def sources(
     ]
 
 
-def _opened(record: ObjectRecord, content: bytes, cipher: Cipher) -> bytes:
-    size_bytes = record.size_bytes
+def open_sealed(content: bytes, size_bytes: int, cipher: Cipher, what: str) -> bytes:
+    """The plaintext of bytes kept in a row. Raises StorageError(InternalError), and logs ``what``, for bytes that were
+    tampered with."""
     try:
         if len(content) != sealed_bytes(size_bytes):
             raise Tampered
         span = Span.of(size_bytes, 0, size_bytes)
         return open_span(cipher.key.stream_key(ROW_IDENTITY), size_bytes, span, content, size_bytes)
     except Tampered:
-        raise tampered(f"row {record.id}") from None
+        raise tampered(what) from None

@@ -13,7 +13,17 @@ from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.errors import DefaultEncryptionDiffers
 from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord, Written
-from gateway.operations import access, acl, checksums, encryption, expiration, object_lock, upload, versions
+from gateway.operations import (
+    access,
+    acl,
+    annotations,
+    checksums,
+    encryption,
+    expiration,
+    object_lock,
+    upload,
+    versions,
+)
 from gateway.operations.content import open_content
 from gateway.operations.encryption import Cipher, Wanted
 from gateway.operations.objects import NO_WRITE_CONDITION, headers_from, require_source_conditions
@@ -27,6 +37,7 @@ from gateway.wire.conditions import ReadConditions, WriteCondition, write_condit
 _MAX_COPY_BYTES: Final = 5 * 1024 * 1024 * 1024
 _ATTEMPTS: Final = 3
 _CONCURRENT_PARTS: Final = 8
+_WITHOUT_ANNOTATIONS: Final = "EXCLUDE"
 
 
 async def find_source(services: Services, call: Call, asked: CopyObjectInput | UploadPartCopyInput) -> ObjectRecord:
@@ -124,8 +135,11 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
                     if onto_itself and condition == NO_WRITE_CONDITION
                     else condition
                 )
-                written = await objects.put_object(services.session, call.scope, new, final)
-        except DefaultEncryptionDiffers:
+                if source.attributes.is_annotated and asked.annotation_directive != _WITHOUT_ANNOTATIONS:
+                    written = await annotations.put_copy(services, call, source, asked.copy_source, new, final, cipher)
+                else:
+                    written = await objects.put_object(services.session, call.scope, new, final)
+        except (DefaultEncryptionDiffers, annotations.SourceReplaced):
             continue
         except StorageError as error:
             if (
@@ -298,6 +312,7 @@ def _touches_row_only(
         and source.attributes.acl is None
         and source.owner_id == owner_id
         and not source.is_versioned
+        and not (source.attributes.is_annotated and asked.annotation_directive == _WITHOUT_ANNOTATIONS)
         and wanted is None
         and customer is None
     )

@@ -112,10 +112,10 @@ def _contents(call: Call, entries: Sequence[ListedObject], *, with_owner: bool) 
                 (algorithm,) if algorithm else (),
                 kind,
                 size_bytes,
-                _STANDARD,
+                storage_class or _STANDARD,
                 owners.owner(call, owner_id) if with_owner else None,
             )
-            for name, is_prefix, _, _, updated_at, size_bytes, etag, owner_id, algorithm, kind in entries
+            for name, is_prefix, updated_at, size_bytes, etag, owner_id, algorithm, kind, storage_class in entries
             if not is_prefix
         ]
     )

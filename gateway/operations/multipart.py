@@ -244,7 +244,7 @@ async def list_parts(services: Services, call: Call, asked: ListPartsInput) -> L
         ),
         initiator=owners.initiator(call, begun.initiator_id, known),
         owner=owners.owner(call, begun.owner_id, known),
-        storage_class=_STANDARD,
+        storage_class=begun.storage_class or _STANDARD,
         checksum_algorithm=begun.checksum_algorithm,
         checksum_type=begun.checksum_type,
     )

@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.operations import (
     access_control,
+    annotations,
     bucket_encryption,
     bucket_policies,
     buckets,
@@ -78,6 +79,11 @@ OPERATIONS: Final = (
     _operation("GetBucketTagging", "storage.s3.bucket.get_tagging", tagging.get_bucket_tagging),
     _operation("PutBucketTagging", "storage.s3.bucket.put_tagging", tagging.put_bucket_tagging),
     _operation("DeleteBucketTagging", "storage.s3.bucket.delete_tagging", tagging.delete_bucket_tagging),
+    # annotations
+    _operation("GetObjectAnnotation", "storage.s3.object.get_annotation", annotations.get_object_annotation),
+    _operation("PutObjectAnnotation", "storage.s3.object.put_annotation", annotations.put_object_annotation),
+    _operation("ListObjectAnnotations", "storage.s3.object.list_annotations", annotations.list_object_annotations),
+    _operation("DeleteObjectAnnotation", "storage.s3.object.delete_annotation", annotations.delete_object_annotation),
     # cross-origin rules
     _operation("GetBucketCors", "storage.s3.bucket.get_cors", cors.get_bucket_cors),
     _operation("PutBucketCors", "storage.s3.bucket.put_cors", cors.put_bucket_cors),

@@ -121,7 +121,7 @@ async def receive(
         async for piece in pieces:
             size += len(piece)
             if size > max_bytes:
-                raise StorageError("EntityTooLarge", MaxSizeAllowed=str(max_bytes))
+                raise StorageError("EntityTooLarge", ProposedSize=str(size), MaxSizeAllowed=str(max_bytes))
             await writer.write(piece)
         await writer.flush()
         digests = digester.digests()

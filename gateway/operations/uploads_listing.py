@@ -109,7 +109,7 @@ def _rendered(call: Call, found: ListedUpload, known: owners.Names) -> Multipart
         upload_id=found.upload_id,
         key=found.key,
         initiated=found.created_at,
-        storage_class=_STANDARD,
+        storage_class=found.storage_class or _STANDARD,
         owner=owners.owner(call, found.owner_id, known),
         initiator=owners.initiator(call, found.owner_id, known),
         checksum_algorithm=found.checksum_algorithm,

@@ -120,7 +120,7 @@ async def list_object_versions(
                 checksum_algorithm=(entry.checksum_algorithm,) if entry.checksum_algorithm else (),
                 checksum_type=entry.checksum_type,
                 size=entry.size_bytes,
-                storage_class=_STANDARD,
+                storage_class=entry.storage_class or _STANDARD,
                 **_shared(call, entry),
             )
             for entry in versions

@@ -111,6 +111,7 @@ class OperationCodec:
         self._metadata = next((m.field for m in members if m.location is Location.METADATA), None)
         self._uri = [(m.field, m.name) for m in members if m.location is Location.URI]
         self._payload = next((m for m in members if m.name == model.input.payload), None)
+        self.stream_field: Final = self._payload.field if self._payload is not None else "body"
         self._read_document = (
             xml.element_reader(self._payload.shape) if self._payload is not None and model.body is Body.XML else None
         )

@@ -229,7 +229,7 @@ class S3Front:
         if model.body is Body.STREAM:
             stream = self._open(request, receive, payload, length_required=True)
             log.bytes_in = stream.length or 0
-            return {"body": stream}
+            return {codec.stream_field: stream}
         if payload.is_streaming:
             raise StorageError(
                 "InvalidArgument",
@@ -255,6 +255,7 @@ class S3Front:
             _log.error("request_failed", request_id=request_id, operation=log.operation, exc_info=error)
         if not isinstance(error, StorageError):
             error = StorageError("InternalError")
+        error = _naming_its_resource(error, log)
         log.error_code = error.code.name
         resource = scope["raw_path"].decode("latin-1")
         return render_error(error, resource=resource, request_id=request_id, host_id=self._host_id)
@@ -291,6 +292,16 @@ def _compiled() -> tuple[Router, Mapping[str, OperationCodec]]:
     """What is made out of the model, once a process: the fronts of all tenants share it."""
     models = s3_model.load()
     return Router(models), compile_codecs(models)
+
+
+def _naming_its_resource(error: StorageError, log: RequestLog) -> StorageError:
+    """S3 names the bucket or the key that is missing; the database, which found it out, does not."""
+    field, value = {"NoSuchBucket": ("BucketName", log.bucket), "NoSuchKey": ("Key", log.key)}.get(
+        error.code.name, ("", None)
+    )
+    if value is None or field in error.fields:
+        return error
+    return StorageError(error.code.name, error.message, **error.fields, **{field: value})
 
 
 def _refuse_anonymous_overrides(principal: Principal, fields: Fields) -> None:

@@ -154,6 +154,8 @@ EXTRA_MEMBERS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("SSECustomerAlgorithm", "UploadPartOutput"),
         ("SSECustomerKeyMD5", "UploadPartOutput"),
     ),
+    # its page asks for the header, the model forgets it
+    "DeleteObjectAnnotationRequest": (("BypassGovernanceRetention", "DeleteObjectRequest"),),
     "GetObjectRequest": (("ServerSideEncryption", "PutObjectRequest"),),
     "HeadObjectRequest": (("ServerSideEncryption", "PutObjectRequest"),),
 }
@@ -195,10 +197,12 @@ ROOTS: Final[Mapping[str, str]] = {
     "GetObjectTagging": "Tagging",
     "ListBuckets": "ListAllMyBucketsResult",
     "ListMultipartUploads": "ListMultipartUploadsResult",
+    "ListObjectAnnotations": "ListObjectAnnotationsOutput",
     "ListObjectVersions": "ListVersionsResult",
     "ListObjects": "ListBucketResult",
     "ListObjectsV2": "ListBucketResult",
     "ListParts": "ListPartsResult",
+    "PutObjectAnnotation": "PutObjectAnnotationOutput",
 }
 
 # What the model does not say: these answer 204 (response syntax of their pages).

@@ -29,6 +29,7 @@ _ISO8601: Final = re.compile(
 
 # Bounds and words of API_ListObjectsV2, API_ListParts, API_UploadPart as S3 answers them.
 _RANGES: Final[Mapping[str, tuple[int, int]]] = {
+    "max-annotation-results": (1, 1000),
     "max-buckets": (1, 10_000),
     "max-keys": (0, 2**31 - 1),
     "max-parts": (0, 2**31 - 1),
@@ -46,6 +47,7 @@ _ENUM_ERRORS: Final[Mapping[str, tuple[str, str | None]]] = {
     "x-amz-checksum-algorithm": ("InvalidRequest", "Checksum algorithm provided is unsupported."),
     "x-amz-checksum-type": ("InvalidRequest", "Value for x-amz-checksum-type header is invalid."),
     "x-amz-metadata-directive": ("InvalidArgument", "Unknown metadata directive."),
+    "x-amz-object-annotation-directive": ("InvalidArgument", "Unknown annotation directive."),
     "x-amz-object-attributes": ("InvalidArgument", "Invalid attribute name specified."),
     "x-amz-object-lock-legal-hold": ("InvalidArgument", "Legal Hold must be either of 'ON' or 'OFF'"),
     "x-amz-object-lock-mode": ("InvalidArgument", "Unknown wormMode directive."),

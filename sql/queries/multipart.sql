@@ -23,7 +23,7 @@ SELECT rowlock.record_part(
 -- The upload, probed as the caller, and a page of its parts; one row without a part where there is none.
 SELECT upload.backend, upload.checksum_algorithm, upload.checksum_type,
     part.part_number, part.size, part.etag, part.created_at, part.blob_id, part.checksum_algorithm, part.checksum_value,
-    whose.owner_id, whose.initiator_id
+    whose.owner_id, whose.initiator_id, upload.storage_class
 FROM rowlock.probe_part(%(upload_id)s::text, %(bucket)s::text, %(key)s::text, NULL) AS upload
 CROSS JOIN rowlock.upload_owner(%(upload_id)s::text) AS whose
 LEFT JOIN rowlock.upload_parts(%(upload_id)s::text, %(after)s::integer, %(page_size)s::integer) AS part ON true
@@ -53,7 +53,7 @@ FROM rowlock.probe_part(%(upload_id)s::text, %(bucket)s::text, %(key)s::text, NU
 
 -- name: list_uploads
 -- A page of open uploads in S3's order: by key, within a key by the time they began.
-SELECT u.key, u.id, u.created_at, u.owner_id, u.checksum_algorithm, u.checksum_type
+SELECT u.key, u.id, u.created_at, u.owner_id, u.checksum_algorithm, u.checksum_type, u.metadata ->> 'storageClass'
 FROM storage.s3_multipart_uploads AS u
 WHERE u.bucket_id = %(bucket)s::text AND u.completed_at IS NULL
     AND u.key >= %(lower)s::text COLLATE "C" AND u.key < %(upper)s::text COLLATE "C"

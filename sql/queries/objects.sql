@@ -4,7 +4,7 @@
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, o.content, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption,
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption, o.is_annotated,
     (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
      WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM storage.objects AS o
@@ -17,7 +17,7 @@ WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, NULL::bytea, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption,
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption, o.is_annotated,
     (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
      WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0))
 FROM storage.objects AS o
@@ -30,7 +30,7 @@ WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C"
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, CASE WHEN %(with_content)s::boolean THEN o.content END, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption,
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption, o.is_annotated,
     (SELECT r.revision FROM rowlock.lifecycle_revisions AS r
      WHERE r.bucket_hash = pg_catalog.hashtextextended(%(bucket)s::text, 0)),
     o.is_delete_marker
@@ -41,7 +41,7 @@ UNION ALL
 SELECT o.id, o.version, o.is_versioned, o.metadata, o.user_metadata, o.updated_at, o.owner_id, o.size_bytes, o.etag,
     o.backend, o.blob_id, CASE WHEN %(with_content)s::boolean THEN o.content END, o.part_sizes, o.part_blobs, o.part_checksums,
     o.checksum_algorithm, o.checksum_type, o.checksum_value,
-    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption, NULL::bigint, o.is_delete_marker
+    o.tags, o.acl, o.lock_mode, o.lock_until, o.legal_hold, o.encryption, o.is_annotated, NULL::bigint, o.is_delete_marker
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C" AND o.archived_at IS NOT NULL
     AND o.archived_version = %(version_id)s::text COLLATE "C";

@@ -67,7 +67,8 @@ ALTER TABLE storage.objects
     ADD COLUMN IF NOT EXISTS lock_mode text CHECK (lock_mode IN ('GOVERNANCE', 'COMPLIANCE')),
     ADD COLUMN IF NOT EXISTS lock_until timestamptz,
     ADD COLUMN IF NOT EXISTS legal_hold boolean,
-    ADD COLUMN IF NOT EXISTS encryption jsonb;
+    ADD COLUMN IF NOT EXISTS encryption jsonb,
+    ADD COLUMN IF NOT EXISTS is_annotated boolean;
 -- The id under which S3 knows an archived version ('null' or its version); NULL for the current one, so that replacing
 -- a current row changes no indexed column (an index on version would forbid heap-only updates).
 ALTER TABLE storage.objects ADD COLUMN IF NOT EXISTS archived_version text COLLATE "C";

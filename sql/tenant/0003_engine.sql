@@ -60,7 +60,7 @@ BEGIN
         AND (NEW.blob_id IS NOT NULL OR NEW.content IS NOT NULL OR NEW.part_blobs IS NOT NULL
             OR NEW.size_bytes IS NOT NULL OR NEW.archived_at IS NOT NULL OR NEW.is_versioned OR NEW.is_delete_marker
             OR NEW.lock_mode IS NOT NULL OR NEW.lock_until IS NOT NULL OR NEW.legal_hold
-            OR NEW.encryption IS NOT NULL)
+            OR NEW.encryption IS NOT NULL OR NEW.is_annotated)
     THEN
         PERFORM rowlock.require_gateway();
     END IF;
@@ -70,7 +70,7 @@ $$;
 CREATE TRIGGER before_insert BEFORE INSERT ON storage.objects FOR EACH ROW EXECUTE FUNCTION rowlock.before_insert();
 
 -- updated_at is the object's Last-Modified, which the gateway sets itself. Archiving a version is no change of it, nor
--- are its tags, its ACL and its lock.
+-- are its tags, its ACL, its lock and its annotations; what takes its place begins without annotations.
 CREATE FUNCTION rowlock.before_update() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS
 $$
@@ -86,11 +86,11 @@ BEGIN
     IF NOT is_gateway AND current_user <> 'rowlock_engine'
         AND (NEW.blob_id, NEW.content, NEW.part_blobs, NEW.part_sizes, NEW.size_bytes, NEW.etag, NEW.backend,
             NEW.archived_at, NEW.is_versioned, NEW.is_delete_marker, NEW.lock_mode, NEW.lock_until, NEW.legal_hold,
-            NEW.encryption)
+            NEW.encryption, NEW.is_annotated)
         IS DISTINCT FROM (
             OLD.blob_id, OLD.content, OLD.part_blobs, OLD.part_sizes, OLD.size_bytes, OLD.etag, OLD.backend,
             OLD.archived_at, OLD.is_versioned, OLD.is_delete_marker, OLD.lock_mode, OLD.lock_until, OLD.legal_hold,
-            OLD.encryption)
+            OLD.encryption, OLD.is_annotated)
     THEN
         PERFORM rowlock.require_gateway();
     END IF;
@@ -102,12 +102,15 @@ BEGIN
     END IF;
     IF (NOT is_gateway OR OLD.updated_at IS NOT DISTINCT FROM NEW.updated_at)
         AND OLD.archived_at IS NOT DISTINCT FROM NEW.archived_at
-        AND ((OLD.tags, OLD.acl, OLD.lock_mode, OLD.lock_until, OLD.legal_hold)
-                IS NOT DISTINCT FROM (NEW.tags, NEW.acl, NEW.lock_mode, NEW.lock_until, NEW.legal_hold)
+        AND ((OLD.tags, OLD.acl, OLD.lock_mode, OLD.lock_until, OLD.legal_hold, OLD.is_annotated)
+                IS NOT DISTINCT FROM (NEW.tags, NEW.acl, NEW.lock_mode, NEW.lock_until, NEW.legal_hold, NEW.is_annotated)
             OR (OLD.version, OLD.metadata, OLD.user_metadata)
                 IS DISTINCT FROM (NEW.version, NEW.metadata, NEW.user_metadata))
     THEN
         NEW.updated_at := clock_timestamp();
+    END IF;
+    IF OLD.is_annotated AND NEW.version IS DISTINCT FROM OLD.version THEN
+        NEW.is_annotated := NULL;
     END IF;
     RETURN NEW;
 END
@@ -137,11 +140,14 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
     PERFORM rowlock.release_blobs(OLD.backend, OLD.blob_id, OLD.part_blobs);
+    IF OLD.is_annotated THEN
+        PERFORM rowlock.forget_annotations(OLD.id);
+    END IF;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER after_delete AFTER DELETE ON storage.objects FOR EACH ROW
-    WHEN (OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL)
+    WHEN (OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL OR OLD.is_annotated)
     EXECUTE FUNCTION rowlock.after_delete();
 
 CREATE FUNCTION rowlock.after_update() RETURNS trigger
@@ -150,14 +156,20 @@ $$
 BEGIN
     IF (OLD.is_versioned OR NEW.is_versioned) AND OLD.version IS DISTINCT FROM NEW.version THEN
         PERFORM rowlock.keep_version(OLD, NEW.is_versioned);
-    ELSIF (OLD.blob_id, OLD.part_blobs) IS DISTINCT FROM (NEW.blob_id, NEW.part_blobs) THEN
+        RETURN NULL;
+    END IF;
+    IF (OLD.blob_id, OLD.part_blobs) IS DISTINCT FROM (NEW.blob_id, NEW.part_blobs) THEN
         PERFORM rowlock.release_blobs(OLD.backend, OLD.blob_id, OLD.part_blobs);
+    END IF;
+    IF OLD.is_annotated AND NEW.is_annotated IS NULL THEN
+        PERFORM rowlock.forget_annotations(OLD.id);
     END IF;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER after_update AFTER UPDATE ON storage.objects FOR EACH ROW
-    WHEN (OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL OR OLD.is_versioned OR NEW.is_versioned)
+    WHEN (OLD.blob_id IS NOT NULL OR OLD.part_blobs IS NOT NULL OR OLD.is_versioned OR NEW.is_versioned
+        OR OLD.is_annotated)
     EXECUTE FUNCTION rowlock.after_update();
 
 CREATE FUNCTION rowlock.release_all_bytes() RETURNS trigger
@@ -170,6 +182,7 @@ BEGIN
     CROSS JOIN LATERAL unnest(o.part_blobs || o.blob_id) AS held (blob)
     WHERE held.blob IS NOT NULL
     ON CONFLICT (blob_id) DO NOTHING;
+    DELETE FROM storage.object_annotations;
     RETURN NULL;
 END
 $$;

@@ -5,6 +5,7 @@
 --   RL005 EntityTooLarge        RL006 type not allowed    RL007 NoSuchUpload         RL008 ConditionalRequestConflict
 --   RL009 InvalidPart           RL010 AccessDenied: the version is locked             RL011 the bucket has no object lock
 --   RL012 InvalidBucketState    RL013 NoSuchVersion       RL014 the bucket's default encryption is another than assumed
+--   RL015 AnnotationLimitExceeded
 --   RL000 a dry run came to its end
 
 -- What a write must know of a bucket and of the key's current object, seen past row-level security. It is told to the

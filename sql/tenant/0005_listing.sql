@@ -10,8 +10,8 @@
 CREATE FUNCTION rowlock.list_objects(
     p_bucket text, p_lower text, p_upper text, p_prefix_length integer, p_delimiter text, p_seek text, p_limit integer)
 RETURNS TABLE (
-    name text, is_prefix boolean, version text, is_versioned boolean, updated_at timestamptz, size_bytes bigint,
-    etag text, owner_id text, checksum_algorithm text, checksum_type text)
+    name text, is_prefix boolean, updated_at timestamptz, size_bytes bigint, etag text, owner_id text,
+    checksum_algorithm text, checksum_type text, storage_class text)
 LANGUAGE plpgsql STABLE SECURITY INVOKER ROWS 1000
 SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS
 $$
@@ -28,9 +28,8 @@ BEGIN
         found_prefix := false;
         seen := 0;
         FOR entry IN
-            SELECT o.name, o.version, o.is_versioned, o.updated_at, coalesce(o.size_bytes, 0) AS size_bytes,
-                coalesce(o.etag, '') AS etag, o.owner_id,
-                o.checksum_algorithm, o.checksum_type
+            SELECT o.name, o.updated_at, coalesce(o.size_bytes, 0) AS size_bytes, coalesce(o.etag, '') AS etag,
+                o.owner_id, o.checksum_algorithm, o.checksum_type, o.metadata ->> 'storageClass' AS storage_class
             FROM storage.objects AS o
             WHERE o.bucket_id = p_bucket AND o.name >= bound COLLATE "C" AND o.name < p_upper COLLATE "C"
                 AND o.archived_at IS NULL AND NOT o.is_delete_marker
@@ -43,17 +42,16 @@ BEGIN
                 name := left(entry.name, p_prefix_length + cut + length(p_delimiter) - 1);
                 bound := left(entry.name, p_prefix_length + cut - 1) || p_seek;
                 is_prefix := true;
-                version := NULL; is_versioned := false; updated_at := NULL; size_bytes := 0; etag := '';
-                owner_id := NULL; checksum_algorithm := NULL; checksum_type := NULL;
+                updated_at := NULL; size_bytes := 0; etag := ''; owner_id := NULL;
+                checksum_algorithm := NULL; checksum_type := NULL; storage_class := NULL;
                 left_over := left_over - 1;
                 RETURN NEXT;
                 found_prefix := true;
                 EXIT;
             END IF;
-            name := entry.name; is_prefix := false; version := entry.version; is_versioned := entry.is_versioned;
-            updated_at := entry.updated_at; size_bytes := entry.size_bytes; etag := entry.etag;
-            owner_id := entry.owner_id; checksum_algorithm := entry.checksum_algorithm;
-            checksum_type := entry.checksum_type;
+            name := entry.name; is_prefix := false; updated_at := entry.updated_at; size_bytes := entry.size_bytes;
+            etag := entry.etag; owner_id := entry.owner_id; checksum_algorithm := entry.checksum_algorithm;
+            checksum_type := entry.checksum_type; storage_class := entry.storage_class;
             bound := entry.name || chr(1);
             left_over := left_over - 1;
             RETURN NEXT;
@@ -73,16 +71,15 @@ $$;
 -- One page without a delimiter: one range of the index.
 CREATE FUNCTION rowlock.list_objects_flat(p_bucket text, p_lower text, p_upper text, p_limit integer)
 RETURNS TABLE (
-    name text, is_prefix boolean, version text, is_versioned boolean, updated_at timestamptz, size_bytes bigint,
-    etag text, owner_id text, checksum_algorithm text, checksum_type text)
+    name text, is_prefix boolean, updated_at timestamptz, size_bytes bigint, etag text, owner_id text,
+    checksum_algorithm text, checksum_type text, storage_class text)
 LANGUAGE plpgsql STABLE SECURITY INVOKER ROWS 1000
 SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS
 $$
 BEGIN
     RETURN QUERY
-        SELECT o.name, false, o.version, o.is_versioned, o.updated_at, coalesce(o.size_bytes, 0), coalesce(o.etag, ''),
-            o.owner_id,
-            o.checksum_algorithm, o.checksum_type
+        SELECT o.name, false, o.updated_at, coalesce(o.size_bytes, 0), coalesce(o.etag, ''), o.owner_id,
+            o.checksum_algorithm, o.checksum_type, o.metadata ->> 'storageClass'
         FROM storage.objects AS o
         WHERE o.bucket_id = p_bucket AND o.name >= p_lower COLLATE "C" AND o.name < p_upper COLLATE "C"
             AND o.archived_at IS NULL AND NOT o.is_delete_marker

@@ -48,7 +48,8 @@ $$;
 
 -- May this caller add this part? Asked before its body is read.
 CREATE FUNCTION rowlock.probe_part(p_upload_id text, p_bucket text, p_key text, p_size bigint)
-RETURNS TABLE (backend text, version text, checksum_algorithm text, checksum_type text, attributes jsonb)
+RETURNS TABLE (
+    backend text, version text, checksum_algorithm text, checksum_type text, attributes jsonb, storage_class text)
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 DECLARE
@@ -58,7 +59,8 @@ BEGIN
     PERFORM rowlock.probe_put_object(
         p_bucket, p_key, upload.owner_id, upload.metadata, upload.user_metadata, p_size, NULL, NULL);
     RETURN QUERY
-        SELECT upload.backend, upload.version, upload.checksum_algorithm, upload.checksum_type, upload.attributes;
+        SELECT upload.backend, upload.version, upload.checksum_algorithm, upload.checksum_type, upload.attributes,
+            upload.metadata ->> 'storageClass';
 END
 $$;
 

@@ -24,6 +24,8 @@ $$;
 CREATE FUNCTION rowlock.keep_version(p_old storage.objects, p_is_versioned boolean) RETURNS void
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
+DECLARE
+    kept uuid;
 BEGIN
     IF NOT p_is_versioned THEN
         -- a key has one null version, and that is the new one
@@ -35,16 +37,22 @@ BEGIN
         bucket_id, name, owner, owner_id, created_at, updated_at, last_accessed_at, metadata, user_metadata, version,
         archived_at, archived_version, is_delete_marker, is_versioned, size_bytes, etag, backend, blob_id, content,
         part_sizes, part_blobs, part_checksums, checksum_algorithm, checksum_type, checksum_value,
-        tags, acl, lock_mode, lock_until, legal_hold, encryption)
+        tags, acl, lock_mode, lock_until, legal_hold, encryption, is_annotated)
     VALUES (
         p_old.bucket_id, p_old.name, p_old.owner, p_old.owner_id, p_old.created_at, p_old.updated_at, p_old.last_accessed_at,
         p_old.metadata, p_old.user_metadata, p_old.version,
         rowlock.next_archived_at(p_old.bucket_id, p_old.name), rowlock.version_label(p_old.version, p_old.is_versioned),
         p_old.is_delete_marker, p_old.is_versioned, p_old.size_bytes, p_old.etag, p_old.backend, p_old.blob_id, p_old.content,
         p_old.part_sizes, p_old.part_blobs, p_old.part_checksums, p_old.checksum_algorithm, p_old.checksum_type,
-        p_old.checksum_value, p_old.tags, p_old.acl, p_old.lock_mode, p_old.lock_until, p_old.legal_hold, p_old.encryption);
+        p_old.checksum_value, p_old.tags, p_old.acl, p_old.lock_mode, p_old.lock_until, p_old.legal_hold, p_old.encryption,
+        p_old.is_annotated)
+    RETURNING id INTO kept;
+    IF p_old.is_annotated THEN
+        PERFORM rowlock.move_annotations(p_old.id, kept);
+    END IF;
 END
 $$;
+
 -- The newest archived version of a key becomes its current one, if it has none.
 CREATE FUNCTION rowlock.promote_version(p_bucket text, p_name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
@@ -411,7 +419,8 @@ CREATE FUNCTION rowlock.list_versions(
     p_prefix_length integer, p_delimiter text, p_seek text, p_limit integer)
 RETURNS TABLE (
     name text, is_prefix boolean, version text, is_versioned boolean, updated_at timestamptz, size_bytes bigint,
-    etag text, owner_id text, checksum_algorithm text, checksum_type text, is_delete_marker boolean, is_latest boolean)
+    etag text, owner_id text, checksum_algorithm text, checksum_type text, storage_class text, is_delete_marker boolean,
+    is_latest boolean)
 LANGUAGE plpgsql STABLE SECURITY INVOKER ROWS 1000
 SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off AS
 $$
@@ -435,7 +444,8 @@ BEGIN
         FOR entry IN
             SELECT found.* FROM (
                 (SELECT o.name, o.version, o.is_versioned, o.updated_at, o.size_bytes, o.etag, o.owner_id,
-                    o.checksum_algorithm, o.checksum_type, o.is_delete_marker, o.archived_at
+                    o.checksum_algorithm, o.checksum_type, o.metadata ->> 'storageClass' AS storage_class,
+                    o.is_delete_marker, o.archived_at
                 FROM storage.objects AS o
                 WHERE o.bucket_id = p_bucket AND o.name = inside COLLATE "C" AND o.archived_at < inside_at
                     AND o.archived_at IS NOT NULL
@@ -443,7 +453,8 @@ BEGIN
                 LIMIT wanted)
                 UNION ALL
                 (SELECT o.name, o.version, o.is_versioned, o.updated_at, o.size_bytes, o.etag, o.owner_id,
-                    o.checksum_algorithm, o.checksum_type, o.is_delete_marker, o.archived_at
+                    o.checksum_algorithm, o.checksum_type, o.metadata ->> 'storageClass' AS storage_class,
+                    o.is_delete_marker, o.archived_at
                 FROM storage.objects AS o
                 WHERE o.bucket_id = p_bucket AND o.name >= bound COLLATE "C" AND o.name < p_upper COLLATE "C"
                     AND o.archived_at IS NULL
@@ -451,7 +462,8 @@ BEGIN
                 LIMIT wanted)
                 UNION ALL
                 (SELECT o.name, o.version, o.is_versioned, o.updated_at, o.size_bytes, o.etag, o.owner_id,
-                    o.checksum_algorithm, o.checksum_type, o.is_delete_marker, o.archived_at
+                    o.checksum_algorithm, o.checksum_type, o.metadata ->> 'storageClass' AS storage_class,
+                    o.is_delete_marker, o.archived_at
                 FROM storage.objects AS o
                 WHERE o.bucket_id = p_bucket AND o.name >= bound COLLATE "C" AND o.name < p_upper COLLATE "C"
                     AND o.archived_at IS NOT NULL
@@ -470,7 +482,7 @@ BEGIN
                 inside := NULL;
                 is_prefix := true;
                 version := NULL; is_versioned := false; updated_at := NULL; size_bytes := 0; etag := '';
-                owner_id := NULL; checksum_algorithm := NULL; checksum_type := NULL;
+                owner_id := NULL; checksum_algorithm := NULL; checksum_type := NULL; storage_class := NULL;
                 is_delete_marker := false; is_latest := false;
                 left_over := left_over - 1;
                 RETURN NEXT;
@@ -481,7 +493,8 @@ BEGIN
             updated_at := entry.updated_at; size_bytes := coalesce(entry.size_bytes, 0);
             etag := coalesce(entry.etag, '');
             owner_id := entry.owner_id; checksum_algorithm := entry.checksum_algorithm;
-            checksum_type := entry.checksum_type; is_delete_marker := entry.is_delete_marker;
+            checksum_type := entry.checksum_type; storage_class := entry.storage_class;
+            is_delete_marker := entry.is_delete_marker;
             is_latest := entry.archived_at IS NULL;
             inside := entry.name;
             inside_at := coalesce(entry.archived_at, 'infinity'::timestamptz);

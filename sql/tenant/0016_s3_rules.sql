@@ -64,6 +64,8 @@ DECLARE
         "storage.s3.object.get": "s3:GetObject", "storage.s3.object.info": "s3:GetObject",
         "storage.s3.object.delete": "s3:DeleteObject", "storage.s3.object.delete_many": "s3:DeleteObject",
         "storage.s3.object.delete_tagging": "s3:DeleteObjectTagging",
+        "storage.s3.object.delete_annotation": "s3:DeleteObjectAnnotation",
+        "storage.s3.object.list_annotations": "s3:ListObjectAnnotations",
         "storage.s3.object.copy": "s3:PutObject", "storage.s3.upload": "s3:PutObject",
         "storage.s3.upload.create": "s3:PutObject", "storage.s3.upload.part": "s3:PutObject",
         "storage.s3.upload.part_copy": "s3:PutObject", "storage.s3.upload.complete": "s3:PutObject",
@@ -95,7 +97,8 @@ BEGIN
             }'::jsonb ->> noun
             WHEN 'object' THEN '{
                 "acl": "ObjectAcl", "tagging": "ObjectTagging", "retention": "ObjectRetention",
-                "legal_hold": "ObjectLegalHold", "attributes": "ObjectAttributes"
+                "legal_hold": "ObjectLegalHold", "attributes": "ObjectAttributes",
+                "annotation": "ObjectAnnotation"
             }'::jsonb ->> noun
         END;
 END

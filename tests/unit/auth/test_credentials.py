@@ -8,6 +8,8 @@ import pytest
 from gateway.auth.credentials import Credential, CredentialStore
 from gateway.errors import StorageError
 
+from .stored import stored
+
 KEY = Credential("AKIDA", "secretsecret", "service_role")
 
 
@@ -27,7 +29,7 @@ class Source:
             await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return found
+        return stored(found)
 
 
 class Clock:

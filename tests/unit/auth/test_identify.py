@@ -18,6 +18,7 @@ from tests.sigv4.support import KEY, NOW, REGION, SECRET, Request, botocore_pres
 from tests.sigv4.test_legacy_form import signed_form
 from tests.sigv4.test_post_policy import GOOD
 from tests.sigv4.test_post_policy import signed_form as signed_v4_form
+from tests.unit.auth.stored import stored
 from tests.unit.auth.test_jwt import GOOD as TOKEN_CLAIMS
 from tests.unit.auth.test_jwt import NOW as TOKEN_NOW
 from tests.unit.auth.test_jwt import SECRET as TOKEN_SECRET
@@ -33,7 +34,7 @@ class Source:
 
     async def find_key(self, access_key_id):
         self.asked += 1
-        return self.key if access_key_id == self.key.access_key_id else None
+        return stored(self.key) if access_key_id == self.key.access_key_id else None
 
 
 def identifier(source=None, **options):

@@ -66,7 +66,7 @@ async def test_temporary_credentials_of_a_user_have_the_users_principal(presigne
 async def test_temporary_credentials_of_a_key_are_what_the_key_is_now():
     class Known:
         async def find(self, access_key_id):
-            return Credential(access_key_id, "secret", "anon", "s", "D", {"c": 1}, None, (limit,))
+            return Credential(access_key_id, "secret", "anon", "s", "D", {"c": 1}, restrictions=(limit,))
 
     limit = KeyRestriction(read_only=True)
     key = session(parent=KEY, policy='{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}')

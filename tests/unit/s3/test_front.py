@@ -180,9 +180,9 @@ async def test_refused_caller_costs_no_body_and_no_handler() -> None:
 
 async def test_operation_without_handler_is_501_and_reads_nothing() -> None:
     harness = Harness()
-    answer = await harness.ask("PUT", "/bucket/key?annotation&annotationName=a", body=b"text")
+    answer = await harness.ask("POST", "/bucket/key?restore", body=b"text")
     assert (answer.status, answer.code, answer.received) == (501, "NotImplemented", 0)
-    assert answer.log.operation == "PutObjectAnnotation"
+    assert answer.log.operation == "RestoreObject"
     assert harness.calls == []
 
 
