@@ -32,7 +32,7 @@ KEYS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x0
 BUCKETS = _BUCKETS
 COPY_SOURCES = st.builds(CopySource, _BUCKETS, KEYS, st.none() | st.text("abcdef0123456789", min_size=1, max_size=8))
 
-_SMALL_INTEGERS = {"partNumber", "max-buckets", "PartNumber"}
+_SMALL_INTEGERS = {"partNumber": 10_000, "max-buckets": 10_000, "PartNumber": 10_000, "max-annotation-results": 1000}
 
 
 def values(member: Member) -> st.SearchStrategy[Any]:
@@ -46,7 +46,7 @@ def values(member: Member) -> st.SearchStrategy[Any]:
         # botocore insists on a date where S3 takes any text.
         return SECONDS.map(http_date)
     if member.wire_name in _SMALL_INTEGERS:
-        return st.integers(1, 10_000)
+        return st.integers(1, _SMALL_INTEGERS[member.wire_name])
     return in_body(shape) if member.location is Location.BODY else _on_one_line(member)
 
 

@@ -38,6 +38,10 @@ def quoted(shape: Shape, value: Any) -> Any:
     return f'"{value}"' if shape.name == "ETag" else value
 
 
+def codec_streams(name: str) -> bool:
+    return any(m.name == MODELS[name].output.payload and m.shape.kind is Kind.BLOB for m in MODELS[name].output.members)
+
+
 def parsed(name: str, output: object) -> dict[str, Any]:
     answer = CODECS[name].render(output)
     headers = HeadersDict()
@@ -69,7 +73,8 @@ def test_answer_round_trip(name: str, data: st.DataObject) -> None:
     if name not in UNQUOTED_ETAG:
         expected = quoted(shape, expected)
     found = parsed(name, output)
-    found.pop("Body", None)
+    if codec_streams(name):
+        found.pop(shape.payload, None)
     assert found == expected
 
 

@@ -63,7 +63,7 @@ def sent(operation: OperationModel, parameters: dict[str, Any]) -> tuple[RawRequ
 @given(data=st.data())
 def test_request_round_trip(name: str, data: st.DataObject) -> None:
     codec = CODECS[name]
-    fixed: dict[str, Any] = {"body": b"bytes"} if codec.model.body is Body.STREAM else {}
+    fixed: dict[str, Any] = {codec.stream_field: b"bytes"} if codec.model.body is Body.STREAM else {}
     for member in codec.model.input.members:
         if member.location is Location.URI:
             fixed[member.field] = data.draw(BUCKETS if member.name == "Bucket" else KEYS)
@@ -84,7 +84,7 @@ def test_request_round_trip(name: str, data: st.DataObject) -> None:
 
     fields = codec.read_head(request, address, headers)
     if codec.model.body is Body.STREAM:
-        fields["body"] = b"bytes"
+        fields[codec.stream_field] = b"bytes"
     elif codec.model.body is not Body.NONE:
         fields |= codec.read_document(body)
     assert codec.build(fields) == wanted
