@@ -155,6 +155,30 @@ def keys(server: RunningServer | None) -> Callable[..., dict[str, str]]:
     return create
 
 
+@pytest.fixture(scope="session")
+def tokens(server: RunningServer | None) -> Callable[..., str]:
+    """Mints users' tokens by ``rowlock jwt``; only where this run started the server."""
+    if server is None:
+        pytest.skip("tokens can only be minted where the suite starts the server")
+
+    def mint(*arguments: str) -> str:
+        return server.run("jwt", *arguments).stdout.strip()
+
+    return mint
+
+
+@pytest.fixture(scope="session")
+def sql(server: RunningServer | None) -> Callable[[str], None]:
+    """Runs statements as the owner of the database, as an operator does with psql; only where this run started it."""
+    if server is None:
+        pytest.skip("the database can only be reached where the suite starts the server")
+
+    def run(statements: str) -> None:
+        server.run_sql(statements)
+
+    return run
+
+
 @contextlib.contextmanager
 def temporary_bucket(client: Any, name: str) -> Iterator[str]:
     """Create a bucket; afterwards destroy it with its versions and unfinished uploads, if it still exists."""

@@ -34,6 +34,15 @@ STOP_TIMEOUT_SECONDS: Final = 40.0
 ACCESS_KEY_ID: Final = "AKIAROWLOCKCONFORM01"
 SECRET_ACCESS_KEY: Final = "conformance/secret+KEY/that=is40charslong"
 
+_RUN_SQL: Final = """
+import sys
+from pathlib import Path
+import psycopg
+from gateway.metadata.embedded import locate_running
+with psycopg.connect(locate_running(Path(sys.argv[1])).owner_url, autocommit=True) as connection:
+    connection.execute(sys.stdin.read())
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
@@ -95,6 +104,23 @@ class RunningServer:
             capture_output=True,
             text=True,
             timeout=timeout_seconds,
+            check=True,
+        )
+
+    def run_sql(self, statements: str) -> None:
+        """Run statements as the owner of the embedded database.
+
+        Raises:
+            subprocess.CalledProcessError: they failed; the reason is in the error's output.
+        """
+        subprocess.run(
+            [sys.executable, "-c", _RUN_SQL, str(Path(self.directory, "data"))],
+            cwd=REPOSITORY,
+            env=self.environment(),
+            input=statements,
+            capture_output=True,
+            text=True,
+            timeout=60,
             check=True,
         )
 

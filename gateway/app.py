@@ -4,12 +4,16 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import structlog
 
+from gateway.auth.bearer import TokenVerifier
 from gateway.auth.credentials import Credentials, CredentialStore
 from gateway.auth.identify import Identify, Identity
+from gateway.auth.temporary import TemporaryKeys
+from gateway.auth.token_settings import anon_key, open_verifier
 from gateway.compose import Place, control_database_url, host_name, open_encryption, open_session, open_stores
 from gateway.config import Settings
 from gateway.context import Tenant
@@ -17,6 +21,8 @@ from gateway.jobs.epoch import EpochKeeper
 from gateway.operations.services import Limits, Services
 from gateway.operations.table import OPERATIONS
 from gateway.s3.front import FrontLimits, S3Front
+from gateway.sts.actions import Actions
+from gateway.sts.front import StsFront
 from gateway.telemetry.events import RequestLog
 from gateway.telemetry.logging import log_facts
 from gateway.tenants.control import PostgresControlDatabase
@@ -39,6 +45,14 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What the users' tokens of a tenant are verified with."""
+
+    verifier: TokenVerifier
+    anon_key: str | None = field(repr=False)
+
+
 class TenantApplication:
     """One tenant, open in this process: its database, its stores of bytes and its front. An ASGI application for
     requests. Making one opens its directories and blocks for it; raises OSError."""
@@ -50,6 +64,7 @@ class TenantApplication:
         place: Place,
         credentials: Credentials,
         master_key: MasterKey,
+        tokens: Tokens,
         *,
         limits: TenantLimits = NO_LIMITS,
     ) -> None:
@@ -63,15 +78,32 @@ class TenantApplication:
             limits=request_limits(settings, limits),
             encryption=self._encryption,
         )
-        identify = Identify(tenant, credentials, allow_sigv2_post=settings.allow_sigv2_post)
-        self._front = S3Front(
+        temporary_keys = TemporaryKeys([key.key for key in (master_key, *master_key.earlier)])
+        identify = Identify(
+            tenant,
+            credentials,
+            tokens=tokens.verifier,
+            anon_key=tokens.anon_key,
+            temporary_keys=temporary_keys,
+            allow_sigv2_post=settings.allow_sigv2_post,
+        )
+        front_limits = FrontLimits.of(settings)
+        front = S3Front(
             OPERATIONS,
             services,
             self._admitted(identify, limits),
             identify.form,
             tenant=tenant,
             domain=settings.domain,
-            limits=FrontLimits.of(settings),
+            limits=front_limits,
+        )
+        self._front = StsFront(
+            identify,
+            Actions(tenant, tokens.verifier, temporary_keys),
+            front,
+            domain=settings.domain,
+            body_limits=front_limits.body,
+            send_idle_seconds=front_limits.send_idle_seconds,
         )
         self.running = 0
 
@@ -132,7 +164,8 @@ class Rowlock:
         self._control = PostgresControlDatabase(control_url, timeout_seconds=settings.database_pool_timeout_seconds)
         registry = PostgresRegistry(self._control, master_key, SINGLE_TENANT)
         place = Place.of_single_tenant(settings, gateway_url)
-        self._tenant = TenantApplication(settings, tenant, place, CredentialStore(registry), master_key)
+        tokens = Tokens(open_verifier(settings), anon_key(settings))
+        self._tenant = TenantApplication(settings, tenant, place, CredentialStore(registry), master_key, tokens)
         self._logged = logged(self._tenant.front)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:

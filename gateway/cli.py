@@ -29,6 +29,10 @@ CONFIG: Final = """Print every setting, its value and its meaning.
 Shows the environment variable, the value, where that came from (flag, environment, default) and the description.
 Secrets are masked. Flags are those of `rowlock serve`, to see what they would do."""
 
+JWT: Final = """Print a user's token, to try things out.
+
+Signed with ROWLOCK_JWT_SECRET, or with the secret the server made in its data directory at its first start."""
+
 app = App(name="rowlock", version=__version__, help=ROWLOCK)
 app.command("gateway.commands.serve:serve", name="serve", help=SERVE)
 app.command("gateway.commands.config:config", name="config", help=CONFIG)
@@ -37,6 +41,7 @@ app.command("gateway.commands.tenants:app", name="tenants", help="Make, list, ch
 app.command("gateway.commands.jwks:app", name="jwks", help="Keys that users' tokens are verified with.")
 app.command("gateway.commands.migrate:app", name="migrate", help="Bring the databases of tenants up to date.")
 app.command("gateway.commands.master_key:app", name="master-key", help="Rotate the key that seals stored secrets.")
+app.command("gateway.commands.jwt:jwt", name="jwt", help=JWT)
 app.command("gateway.commands.database:app", name="db", help="Open the database with psql; show or update its schema.")
 app.command("gateway.commands.doctor:doctor", name="doctor", help="Check this installation and say what is wrong.")
 app.command("gateway.commands.fsck:fsck", name="fsck", help="Prove that rows and bytes agree, in both directions.")

@@ -94,6 +94,19 @@ class Settings(BaseSettings):
         800, ge=3, le=100_000, description="Most connections a worker opens for all tenants together"
     )
 
+    # users' tokens
+    jwt_secret: SecretStr | None = Field(
+        None, min_length=32, description="Secret users' tokens are signed with (HS256, HS384, HS512)"
+    )
+    jwt_jwks: SecretStr | None = Field(None, description="Keys users' tokens are signed with: a JWKS document")
+    jwks_url: str | None = Field(None, description="URL of the JWKS that the issuer of users' tokens publishes")
+    jwt_audience: str | None = Field(None, description="Audiences, comma-separated: a token must name one of them")
+    jwt_issuer: str | None = Field(None, description="Issuers, comma-separated: a token must be from one of them")
+
+    anon_key: SecretStr | None = Field(
+        None, min_length=8, description="Secret of session tokens on the S3 door, as Supabase's (default: made)"
+    )
+
     # what is accepted
     allow_sigv2_post: bool = Field(
         False, description="Accept browser forms signed the old way (SigV2, HMAC-SHA1); nothing else ever is"

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 ANONYMOUS_ROLE: Final = "anon"
 ACCOUNT_ROLE: Final = "s3_account"
@@ -23,6 +23,7 @@ class AuthMethod(StrEnum):
     SIGV4_HEADER = "sigv4-header"
     SIGV4_QUERY = "sigv4-query"
     POST_POLICY = "post-policy"
+    BEARER = "bearer"
     SYSTEM = "system"
 
 
@@ -35,8 +36,27 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a request wants: S3's action (``s3:GetObject``), the bucket, the key; of a listing its prefix."""
+
+    action: str
+    bucket: str | None = None
+    key: str | None = None
+    prefix: str | None = None
+    delimiter: str | None = None
+
+
+class Restriction(Protocol):
+    """What takes rights away from a principal (``auth/restrictions.py``, ``auth/session_policy.py``)."""
+
+    def permits(self, attempt: Attempt) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """Who acts. ``role`` is a Postgres role out of the allow-list, ``claims`` are what policies read as the JWT."""
+    """Who acts. ``role`` is a Postgres role out of the allow-list, ``claims`` are what policies read as the JWT.
+
+    Every one of ``restrictions`` must permit what is asked (``operations/restricted.py``)."""
 
     tenant_id: str
     role: str
@@ -45,6 +65,7 @@ class Principal:
     claims: Mapping[str, Any] = field(default_factory=dict)
     access_key_id: str | None = None
     display_name: str | None = None
+    restrictions: tuple[Restriction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

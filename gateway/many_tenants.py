@@ -6,11 +6,18 @@ front, with a registry of keys that is empty.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from gateway.app import TenantApplication, lifespan, logged
+import structlog
+
+from gateway.app import TenantApplication, Tokens, lifespan, logged
+from gateway.auth.bearer import TokenKeys, TokenVerifier
 from gateway.auth.credentials import CredentialStore, TenantCredentials
+from gateway.auth.jwk import UnusableKey
+from gateway.auth.temporary import TemporaryKeys, is_temporary
+from gateway.auth.token_settings import anon_token, token_rules
 from gateway.compose import Place
 from gateway.config import Settings
 from gateway.context import Tenant
@@ -21,12 +28,15 @@ from gateway.nobody import nobody
 from gateway.tenants.cache import Cache, Freshness
 from gateway.tenants.control import PostgresControlDatabase
 from gateway.tenants.directory import StoredTenant, TenantDirectory
+from gateway.tenants.jwks import JwkStore, StoredJwk
 from gateway.tenants.listener import KEYS_CHANNEL, ControlListener
 from gateway.tenants.migrations import MigrationStates
 from gateway.tenants.registry import PostgresKeys
 from gateway.tenants.resolution import HeadReader, HostPattern, Named
 from gateway.tenants.secrets import MasterKey
 from gateway.wire.drain import Receive, Send
+
+_log = structlog.get_logger(__name__)
 
 _PREPARE_SECONDS: Final = 10.0
 _CONTROL_CONNECTIONS: Final = 4
@@ -44,6 +54,8 @@ class ManyTenants:
             max_connections=_CONTROL_CONNECTIONS,
         )
         directory = TenantDirectory(self._control, self._master_key)
+        self._jwks: Final = JwkStore(self._control, self._master_key)
+        self._temporary_keys: Final = TemporaryKeys([key.key for key in (self._master_key, *self._master_key.earlier)])
         self._freshness: Final = Freshness()
         self._tenants: Final = Cache(directory.find, self._freshness)
         self._hosts: Final = Cache(directory.tenant_of_host, self._freshness)
@@ -97,17 +109,31 @@ class ManyTenants:
 
     async def _tenant_of(self, named: Named) -> str | None:
         """The tenant that everything in the head agrees on. Raises StorageError (ServiceUnavailable)."""
-        claims = [await self._tenant_of_key(named.access_key_id), await self._tenant_of_host(named.host)]
+        claims = [
+            await self._tenant_of_key(named.access_key_id, named.security_token),
+            await self._tenant_of_host(named.host),
+        ]
         if named.tenant_header is not None:
             claims.append(named.tenant_header)
         tenants = {claim for claim in claims if claim is not None}
         return tenants.pop() if len(tenants) == 1 else None
 
-    async def _tenant_of_key(self, access_key_id: str | None) -> str | None:
+    async def _tenant_of_key(self, access_key_id: str | None, security_token: str | None) -> str | None:
+        """An access key is of one tenant; temporary credentials say whose they are; and the key id of a session token
+        (Supabase's scheme) is the tenant's own id."""
         if access_key_id is None:
             return None
+        if security_token is not None and is_temporary(access_key_id):
+            try:
+                return self._temporary_keys.open(access_key_id, security_token)[0].tenant_id
+            except StorageError:
+                return None
         credential = await self._credentials.find(access_key_id)
-        return None if credential is None else credential.tenant_id
+        if credential is not None:
+            return credential.tenant_id
+        if security_token is not None and await self._tenants.get(access_key_id) is not None:
+            return access_key_id
+        return None
 
     async def _tenant_of_host(self, host: str | None) -> str | None:
         if host is None:
@@ -116,7 +142,8 @@ class ManyTenants:
 
     async def _open(self, tenant: StoredTenant) -> TenantApplication:
         await self._preparer.ensure(tenant, wait_seconds=_PREPARE_SECONDS)
-        application = await asyncio.to_thread(self._build, tenant)
+        keys = await self._jwks.keys_of(tenant.id)
+        application = await asyncio.to_thread(self._build, tenant, keys)
         try:
             await application.start()
         except BaseException:
@@ -124,14 +151,22 @@ class ManyTenants:
             raise
         return application
 
-    def _build(self, tenant: StoredTenant) -> TenantApplication:
+    def _build(self, tenant: StoredTenant, keys: Sequence[StoredJwk]) -> TenantApplication:
         settings = self._settings
+        shared = () if tenant.jwt_secret is None else (tenant.jwt_secret,)
+        documents = ({"keys": [dict(key.jwk) for key in keys]},) if keys else ()
+        try:
+            verifier = TokenVerifier(TokenKeys(shared, documents), token_rules(settings))
+        except UnusableKey as error:
+            _log.error("tenant_keys_unusable", tenant=tenant.id, error=str(error))
+            raise StorageError("ServiceUnavailable") from error
         return TenantApplication(
             settings,
             Tenant(tenant.id, tenant.region or settings.region),
             Place.of_tenant(settings, tenant),
             TenantCredentials(self._credentials, tenant.id),
             self._master_key,
+            Tokens(verifier, anon_token(tenant.jwt_secret) if tenant.jwt_secret is not None else None),
             limits=tenant.limits,
         )
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway import __version__
+from gateway.auth.token_settings import SECRET_FILE, new_secret, token_keys, wants_own_secret
 from gateway.config import Settings
 from gateway.errors import StartupError
 from gateway.metadata.directory import DataDirectory, write_private
@@ -83,6 +84,8 @@ def serve(settings: Settings, program: Program) -> int:
                 migrate(databases.owner_url, family, program.migrations)
         if embedded is not None:
             embedded.enable_gateway()
+        if not settings.multi_tenant:
+            own_secret(settings, directory)
         key, made = (
             (None, False)
             if settings.multi_tenant
@@ -190,6 +193,15 @@ def _bind_error(host: str, port: int, error: OSError) -> StartupError:
         return StartupError(f"port {port} on {host} is in use: stop that server or choose another --port")
     reason = (error.strerror or str(error)).lower()
     return StartupError(f"cannot listen on {host} port {port}: {reason}")
+
+
+def own_secret(settings: Settings, directory: DataDirectory) -> None:
+    """The secret of users' tokens, made at the first start where no keys are set, after which ``rowlock jwt`` works.
+    Refuses keys that cannot be used."""
+    path = directory.path / SECRET_FILE
+    if wants_own_secret(settings) and not path.exists():
+        write_private(path, new_secret() + "\n")
+    token_keys(settings)
 
 
 def first_key(

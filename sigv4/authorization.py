@@ -54,7 +54,7 @@ class Authorization:
 
 
 @lru_cache(maxsize=1024)
-def _credential(text: bytes, region: str, source: Source) -> Credential:
+def _credential(text: bytes, region: str, source: Source, expected: str) -> Credential:
     parts = text.split(b"/")
     if len(parts) != 5 or not parts[0]:
         raise source.refusal(_FORM)
@@ -65,18 +65,18 @@ def _credential(text: bytes, region: str, source: Source) -> Credential:
         )
     if terminal != TERMINAL:
         raise source.refusal(f'incorrect terminal "{shown(terminal)}". This endpoint uses "aws4_request".')
-    if service != SERVICE.encode():
-        raise source.refusal(f'incorrect service "{shown(service)}". This endpoint belongs to "s3".')
+    if service != expected.encode():
+        raise source.refusal(f'incorrect service "{shown(service)}". This endpoint belongs to "{expected}".')
     if given_region != region.encode():
         raise source.refusal(f"the region '{shown(given_region)}' is wrong; expecting '{region}'", Region=region)
-    return Credential(access_key_id(key), Scope(date.decode("ascii"), region), text[len(key) + 1 :])
+    return Credential(access_key_id(key), Scope(date.decode("ascii"), region, expected), text[len(key) + 1 :])
 
 
-def parse_credential(text: bytes, *, region: str, source: Source) -> Credential:
+def parse_credential(text: bytes, *, region: str, source: Source, service: str = SERVICE) -> Credential:
     """Split and check a credential. Raises SignatureError: S3's error for ``source``, or InvalidAccessKeyId."""
     if len(text) > _MAX_CACHED_BYTES:
         raise source.refusal(_FORM)
-    return _credential(text, region, source)
+    return _credential(text, region, source, service)
 
 
 def access_key_id(key: bytes) -> str:
@@ -102,7 +102,7 @@ def parse_signed_headers(text: bytes) -> tuple[bytes, ...] | None:
     return _signed_headers(text) if len(text) <= _MAX_CACHED_BYTES else _signed_headers.__wrapped__(text)
 
 
-def parse_authorization(value: bytes, *, region: str) -> Authorization:
+def parse_authorization(value: bytes, *, region: str, service: str = SERVICE) -> Authorization:
     """Parse the header's value. Raises SignatureError (AuthorizationHeaderMalformed, InvalidAccessKeyId)."""
     components: dict[bytes, bytes] = {}
     for piece in value[len(ALGORITHM) :].split(b","):
@@ -117,7 +117,8 @@ def parse_authorization(value: bytes, *, region: str) -> Authorization:
         raise Source.HEADER.refusal(
             "the authorization header requires three components: Credential, SignedHeaders, and Signature."
         )
-    credential = parse_credential(components[b"Credential"], region=region, source=Source.HEADER)
+    given = components[b"Credential"]
+    credential = parse_credential(given, region=region, source=Source.HEADER, service=service)
     names = parse_signed_headers(components[b"SignedHeaders"])
     if names is None:
         raise Source.HEADER.refusal("SignedHeaders must be lower-case, sorted and without repeats.")

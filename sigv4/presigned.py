@@ -11,7 +11,7 @@ from typing import Final
 from sigv4.authorization import Credential, Source, parse_credential, parse_signed_headers
 from sigv4.canonical import query_decode
 from sigv4.errors import SignatureError
-from sigv4.signing import ALGORITHM, MAX_SKEW_SECONDS, format_seconds, parse_timestamp
+from sigv4.signing import ALGORITHM, MAX_SKEW_SECONDS, SERVICE, format_seconds, parse_timestamp
 
 MAX_EXPIRES_SECONDS: Final = 7 * 24 * 60 * 60
 
@@ -50,7 +50,9 @@ def _refusal(message: str, **fields: str) -> SignatureError:
     return SignatureError("AuthorizationQueryParametersError", message, fields)
 
 
-def parse_presigned(query: Sequence[tuple[bytes, bytes]], *, region: str, now_seconds: float) -> Presigned:
+def parse_presigned(
+    query: Sequence[tuple[bytes, bytes]], *, region: str, now_seconds: float, service: str = SERVICE
+) -> Presigned:
     """Check the parameters of a presigned URL (raw pairs in, see ``canonical.split_query``).
 
     Raises SignatureError: AuthorizationQueryParametersError, AccessDenied (expired, not yet valid),
@@ -77,7 +79,8 @@ def parse_presigned(query: Sequence[tuple[bytes, bytes]], *, region: str, now_se
     moment = parse_timestamp(timestamp)
     if moment is None:
         raise _refusal("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
-    credential = parse_credential(given[b"x-amz-credential"], region=region, source=Source.QUERY)
+    text = given[b"x-amz-credential"]
+    credential = parse_credential(text, region=region, source=Source.QUERY, service=service)
     if credential.scope.date.encode() != timestamp[:8]:
         raise _refusal(
             f'Invalid credential date "{credential.scope.date}". This date is not the same as X-Amz-Date: '

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Final
+from urllib.parse import quote
 
 from sigv4 import canonical, presigned, signing
-from sigv4.authorization import Credential, Source, is_hex_signature, parse_authorization
+from sigv4.authorization import Authorization, Credential, Source, is_hex_signature, parse_authorization
 from sigv4.canonical import HttpRequest
 from sigv4.chunked import ChunkSigner
 from sigv4.errors import SIGNATURE_DOES_NOT_MATCH, SignatureError, invalid_argument, shown
@@ -77,18 +78,29 @@ def classify(request: HttpRequest) -> AuthKind:
     return _classify(_joined(request.headers).get(b"authorization"), canonical.split_query(request.raw_query))
 
 
-def parse(request: HttpRequest, *, region: str, now: datetime) -> SignedRequest | None:
+def parse(
+    request: HttpRequest,
+    *,
+    region: str,
+    now: datetime,
+    service: str = signing.SERVICE,
+    body_sha256: bytes | None = None,
+) -> SignedRequest | None:
     """Every check that needs no secret; None for an anonymous request.
 
-    ``region`` is the one requests must be signed for, ``now`` an aware datetime. Raises SignatureError.
+    ``region`` and ``service`` are what requests must be signed for, ``now`` an aware datetime. ``body_sha256`` (hex) is
+    for services other than S3: they sign the hash of the body without sending it, so the body was read before. Raises
+    SignatureError.
     """
     headers = _joined(request.headers)
     query: Pairs = canonical.split_query(request.raw_query) if request.raw_query else ()
     kind = _classify(headers.get(b"authorization"), query)
     if kind is AuthKind.SIGV4_HEADER:
-        return _parse_header(headers, query, region, now.timestamp())
+        authorization = parse_authorization(headers[b"authorization"], region=region, service=service)
+        return _parse_header(headers, query, authorization, body_sha256, now.timestamp())
     if kind is AuthKind.SIGV4_QUERY:
-        return _parse_query(headers, query, region, now.timestamp())
+        url = presigned.parse_presigned(query, region=region, now_seconds=now.timestamp(), service=service)
+        return _parse_query(headers, url, body_sha256)
     return None
 
 
@@ -202,8 +214,13 @@ def _sigv4a() -> SignatureError:
     return SignatureError("NotImplemented", message)
 
 
-def _parse_header(headers: Mapping[bytes, bytes], query: Pairs, region: str, now_seconds: float) -> SignedRequest:
-    authorization = parse_authorization(headers[b"authorization"], region=region)
+def _parse_header(
+    headers: Mapping[bytes, bytes],
+    query: Pairs,
+    authorization: Authorization,
+    body_sha256: bytes | None,
+    now_seconds: float,
+) -> SignedRequest:
     timestamp = headers.get(b"x-amz-date")
     if timestamp is None and b"date" in headers:
         timestamp = signing.timestamp_of_date_header(headers[b"date"])
@@ -219,7 +236,7 @@ def _parse_header(headers: Mapping[bytes, bytes], query: Pairs, region: str, now
     if abs(now_seconds - moment) > signing.MAX_SKEW_SECONDS:
         raise _skewed(timestamp, now_seconds)
     _require_signed(headers, authorization.signed_headers, {})
-    word = headers.get(CONTENT_SHA256)
+    word = headers.get(CONTENT_SHA256) if body_sha256 is None else body_sha256
     if word is None:
         raise SignatureError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
     mode, digest = parse_word(word)
@@ -240,14 +257,15 @@ def _parse_header(headers: Mapping[bytes, bytes], query: Pairs, region: str, now
     )
 
 
-def _parse_query(headers: Mapping[bytes, bytes], query: Pairs, region: str, now_seconds: float) -> SignedRequest:
-    url = presigned.parse_presigned(query, region=region, now_seconds=now_seconds)
+def _parse_query(headers: Mapping[bytes, bytes], url: presigned.Presigned, body_sha256: bytes | None) -> SignedRequest:
     for name, value in url.hoisted.items():
         if headers.get(name, value) != value:
             message = f"The header {shown(name)} contradicts the query parameter of the same name."
             raise SignatureError("InvalidRequest", message)
     _require_signed(headers, url.signed_headers, url.hoisted)
     word = headers.get(CONTENT_SHA256, url.hoisted.get(CONTENT_SHA256, UNSIGNED_PAYLOAD))
+    if body_sha256 is not None:
+        word = body_sha256
     mode, digest = parse_word(word)
     hoisted = dict(url.hoisted)
     token = hoisted.pop(presigned.SECURITY_TOKEN, headers.get(presigned.SECURITY_TOKEN))
@@ -291,6 +309,11 @@ def _skewed(timestamp: bytes, now_seconds: float) -> SignatureError:
 
 
 def _mismatch(signed: SignedRequest, seen: bytes, text: bytes) -> SignatureError:
+    if signed.session_token:
+        # A token is worth more than the request it came with; answers end up in logs.
+        token = signed.session_token.encode("latin-1")
+        for written in (token, quote(token, safe="-_.~").encode()):
+            seen = seen.replace(written, b"[...]")
     fields = {
         "AWSAccessKeyId": signed.access_key_id,
         "StringToSign": shown(text, _MAX_ECHO_BYTES),

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from gateway.context import ACCOUNT_ROLE, ANONYMOUS_ROLE, SERVICE_ROLE
+from gateway.auth.restrictions import KeyRestriction
+from gateway.context import ACCOUNT_ROLE, ANONYMOUS_ROLE, SERVICE_ROLE, Restriction
 from gateway.errors import StorageError
 
 ROLES: Final = frozenset((ANONYMOUS_ROLE, "authenticated", ACCOUNT_ROLE, SERVICE_ROLE))
@@ -54,7 +55,7 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """An access key and what its holder may be. ``buckets``, ``prefix`` and ``read_only`` narrow it; None does not."""
+    """An access key and what its holder may be."""
 
     access_key_id: str
     secret: str = field(repr=False)
@@ -64,17 +65,13 @@ class Credential:
     claims: Mapping[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None
     tenant_id: str = "default"
-    buckets: tuple[str, ...] | None = None
-    prefix: str | None = None
-    read_only: bool = False
-
-    @property
-    def is_narrowed(self) -> bool:
-        """Whether the key may do less than its role."""
-        return self.buckets is not None or self.prefix is not None or self.read_only
+    restrictions: tuple[Restriction, ...] = ()
 
     @classmethod
     def of(cls, key: StoredKey) -> "Credential":
+        restriction = KeyRestriction(
+            None if key.buckets is None else frozenset(key.buckets), key.prefix or "", key.read_only
+        )
         return cls(
             key.access_key_id,
             key.secret,
@@ -84,9 +81,7 @@ class Credential:
             key.claims,
             key.expires_at,
             key.tenant_id,
-            key.buckets,
-            key.prefix,
-            key.read_only,
+            () if restriction == KeyRestriction() else (restriction,),
         )
 
 

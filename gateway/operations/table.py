@@ -26,11 +26,12 @@ from gateway.operations import (
     versions,
 )
 from gateway.operations.operation import Handler, Operation
+from gateway.operations.restricted import restricted
 from gateway.operations.shapes import INPUTS, OUTPUTS
 
 
 def _operation(name: str, policy_name: str, handler: Handler) -> Operation:
-    return Operation(name, policy_name, INPUTS[name], OUTPUTS[name], handler)
+    return Operation(name, policy_name, INPUTS[name], OUTPUTS[name], restricted(name, handler))
 
 
 OPERATIONS: Final = (

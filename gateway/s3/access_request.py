@@ -54,15 +54,16 @@ def access_request_json(
     values = _of_headers(headers)
     values["aws:securetransport"] = ["true" if secure else "false"]
     values["aws:requestedregion"] = [tenant.region]
-    values["aws:principaltype"] = ["Anonymous" if principal.subject is None else "Account"]
+    account = principal.subject if principal.role == ACCOUNT_ROLE else None
+    values["aws:principaltype"] = ["Anonymous" if account is None else "Account"]
     now = datetime.now(UTC)
     values["aws:currenttime"] = [now.isoformat()]
     values["aws:epochtime"] = [str(int(now.timestamp()))]
     if _is_address(client_address):
         values["aws:sourceip"] = [client_address]
-    if principal.subject is not None:
-        values["aws:username"] = values["aws:userid"] = values["aws:principalaccount"] = [principal.subject]
-        values["aws:principalarn"] = [f"arn:aws:iam::{principal.subject}:root"]
+    if account is not None:
+        values["aws:username"] = values["aws:userid"] = values["aws:principalaccount"] = [account]
+        values["aws:principalarn"] = [f"arn:aws:iam::{account}:root"]
     if (auth_type := _AUTH_TYPES.get(principal.method)) is not None:
         values["s3:authtype"] = [auth_type]
         values["s3:signatureversion"] = ["AWS4-HMAC-SHA256"]

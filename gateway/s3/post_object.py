@@ -37,7 +37,9 @@ _HEADERS: Final = frozenset(
         "expires", "if-match", "if-none-match",
     }
 )  # fmt: skip
-_SIGNATURE_FIELDS: Final = frozenset({"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"})
+_SIGNATURE_FIELDS: Final = frozenset(
+    {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-security-token", "x-amz-signature"}
+)
 _VERBATIM: Final = frozenset({"policy", "signature", "awsaccesskeyid", *_SIGNATURE_FIELDS})
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _STATUSES: Final = {"200": 200, "201": 201}

@@ -16,14 +16,18 @@ from gateway.config import Settings
 _FORWARDED_HOST: Final = b"x-forwarded-host"
 _CREDENTIAL: Final = re.compile(rb"\bCredential=([^/,\s]{1,256})/")
 _CREDENTIAL_PARAMETER: Final = b"X-Amz-Credential"
+_SECURITY_TOKEN: Final = b"x-amz-security-token"
+_SECURITY_TOKEN_PARAMETER: Final = b"X-Amz-Security-Token"
 _HOST: Final = re.compile(r"([a-z0-9._-]{1,253})(?::[0-9]{0,5})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What the head of a request names: an access key id, a host without its port, and a tenant by our header."""
+    """What the head of a request names: an access key id with its session token, a host without its port, and a tenant
+    by our header."""
 
     access_key_id: str | None
+    security_token: str | None
     host: str | None
     tenant_header: str | None
 
@@ -40,7 +44,7 @@ class HeadReader:
     def read(self, scope: Mapping[str, Any]) -> Named:
         """From an ASGI ``http`` scope."""
         headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-        authorization = host = forwarded = tenant = None
+        authorization = host = forwarded = tenant = token = None
         for name, value in headers:
             if name == b"authorization":
                 authorization = value
@@ -49,12 +53,16 @@ class HeadReader:
             elif name == _FORWARDED_HOST:
                 # the proxy nearest to us wrote the last one
                 forwarded = value.rpartition(b",")[2]
+            elif name == _SECURITY_TOKEN:
+                token = value
             elif name == self._header:
                 tenant = value
         if (forwarded or tenant) and not self._trusts(scope):
             forwarded = tenant = None
+        key_id, token = _credential(authorization, token, scope["query_string"])
         return Named(
-            _access_key_id(authorization, scope["query_string"]),
+            key_id,
+            token.decode("latin-1") if token else None,
             host_name(forwarded or host),
             tenant.decode("ascii", "replace").strip() if tenant else None,
         )
@@ -91,14 +99,13 @@ def host_name(value: bytes | None) -> str | None:
     return match[1] if match is not None else None
 
 
-def _access_key_id(authorization: bytes | None, query: bytes) -> str | None:
-    """The id that a header or a presigned query is signed with."""
+def _credential(authorization: bytes | None, token: bytes | None, query: bytes) -> tuple[str | None, bytes | None]:
+    """The id that a header or a presigned query is signed with, and the session token beside it."""
     if authorization is not None:
         match = _CREDENTIAL.search(authorization)
-        return match[1].decode("ascii", "replace") if match is not None else None
+        return (match[1].decode("ascii", "replace") if match is not None else None), token
     if _CREDENTIAL_PARAMETER not in query:
-        return None
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name == _CREDENTIAL_PARAMETER:
-            return value.decode("utf-8", "replace").partition("/")[0] or None
-    return None
+        return None, token
+    values = dict(parse_qsl(query, keep_blank_values=True))
+    key_id = values.get(_CREDENTIAL_PARAMETER, b"").decode("utf-8", "replace").partition("/")[0]
+    return key_id or None, values.get(_SECURITY_TOKEN_PARAMETER, token)

@@ -29,12 +29,14 @@ CREATE POLICY engine ON rowlock.accounts TO rowlock_engine USING (true) WITH CHE
 
 -- Who asks, and what. -----------------------------------------------------------------------------------------------
 
--- The caller's subject; NULL for an anonymous one.
+-- The account that calls; NULL for everyone else. A user's token may name any subject, an account's too, so the role
+-- counts.
 CREATE FUNCTION rowlock.s3_subject() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = '' AS
 $$
 BEGIN
-    RETURN nullif(current_setting('request.jwt.claim.sub', true), '');
+    RETURN CASE WHEN current_setting('role') = 's3_account'
+        THEN nullif(current_setting('request.jwt.claim.sub', true), '') END;
 END
 $$;
 

@@ -8,14 +8,20 @@ import pytest
 
 import sigv4
 from gateway.auth import identify
-from gateway.auth.credentials import Credential, CredentialStore
+from gateway.auth.bearer import TokenKeys, TokenVerifier
+from gateway.auth.credentials import ROLES, Credential, CredentialStore
 from gateway.auth.identify import Identify, storage_error
+from gateway.auth.jwt import TokenRules
 from gateway.context import AuthMethod, Principal, Tenant
 from gateway.errors import CATALOGUE, StorageError
 from tests.sigv4.support import KEY, NOW, REGION, SECRET, Request, botocore_presigned, botocore_signed, hand_signed
 from tests.sigv4.test_legacy_form import signed_form
 from tests.sigv4.test_post_policy import GOOD
 from tests.sigv4.test_post_policy import signed_form as signed_v4_form
+from tests.unit.auth.test_jwt import GOOD as TOKEN_CLAIMS
+from tests.unit.auth.test_jwt import NOW as TOKEN_NOW
+from tests.unit.auth.test_jwt import SECRET as TOKEN_SECRET
+from tests.unit.auth.test_jwt import sign
 
 TENANT = Tenant("default", REGION)
 
@@ -192,3 +198,22 @@ class TestForms:
         await self.refused("SignatureDoesNotMatch", self.v4(), Source(secret="other"), allow_sigv2_post=True)
         both = [*signed_form(), ("x-amz-signature", "x")]
         await self.refused("InvalidRequest", both, source, allow_sigv2_post=True)
+
+
+def with_tokens():
+    return identifier(tokens=TokenVerifier(TokenKeys((TOKEN_SECRET,)), TokenRules(ROLES), clock=lambda: TOKEN_NOW))
+
+
+async def test_bearer_token_has_the_principal_of_its_user():
+    found = await with_tokens().bearer(sign(TOKEN_CLAIMS))
+    assert found == Principal("default", "authenticated", AuthMethod.BEARER, "user-1", TOKEN_CLAIMS)
+
+
+async def test_without_a_bearer_token_the_caller_is_anon():
+    assert await with_tokens().bearer(None) == Principal("default", "anon", AuthMethod.ANONYMOUS)
+
+
+async def test_bearer_token_is_refused_where_none_is_offered():
+    with pytest.raises(StorageError) as caught:
+        await identifier().bearer(sign(TOKEN_CLAIMS))
+    assert caught.value.code.name == "InvalidToken"

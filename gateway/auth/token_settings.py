@@ -1,0 +1,121 @@
+"""What the settings say about users' tokens: whose keys, which audience, which issuer.
+
+An embedded server that was given no keys makes itself a secret once, so that tokens can be tried out on a laptop.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from gateway.auth.bearer import TokenKeys, TokenVerifier
+from gateway.auth.credentials import ROLES
+from gateway.auth.jwk import UnusableKey, of_jwks, of_secret
+from gateway.auth.jwt import TokenRules, mint
+from gateway.config import Settings
+from gateway.context import ANONYMOUS_ROLE
+from gateway.errors import StartupError
+
+SECRET_FILE: Final = "jwt-secret"  # noqa: S105 - the name of a file
+_SECRET_BYTES: Final = 48
+# 2100-01-01
+_ANON_KEY_EXPIRY: Final = 4_102_444_800
+
+
+def token_keys(settings: Settings) -> TokenKeys:
+    """The keys of users' tokens; none at all means that no token is accepted. Reads the disk.
+
+    Raises StartupError, one line, for a secret, a document or a URL that cannot be used.
+    """
+    given = settings.jwt_secret
+    shared = () if given is None else (given.get_secret_value(),)
+    documents = () if settings.jwt_jwks is None else (_document(settings.jwt_jwks.get_secret_value()),)
+    keys = TokenKeys(shared, documents, _url(settings.jwks_url))
+    if wants_own_secret(settings):
+        keys = TokenKeys(_own_secret(settings.data_dir))
+    for secret in keys.secrets:
+        try:
+            of_secret(secret)
+        except UnusableKey as error:
+            raise StartupError(f"ROWLOCK_JWT_SECRET cannot be used: {error}") from None
+    return keys
+
+
+def token_rules(settings: Settings) -> TokenRules:
+    """What claims must say."""
+    return TokenRules(ROLES, _names(settings.jwt_audience), _names(settings.jwt_issuer))
+
+
+def open_verifier(settings: Settings) -> TokenVerifier:
+    """The verifier of single-tenant mode. Raises StartupError."""
+    return TokenVerifier(token_keys(settings), token_rules(settings))
+
+
+def anon_key(settings: Settings) -> str | None:
+    """The secret that session tokens are signed with (Supabase's scheme), which is no secret: as set, else a token of
+    the role ``anon``, the same every time, signed with the first JWT secret. None without either. Raises StartupError.
+    """
+    if settings.anon_key is not None:
+        return settings.anon_key.get_secret_value()
+    secrets_known = token_keys(settings).secrets
+    if not secrets_known:
+        return None
+    return anon_token(secrets_known[0])
+
+
+def anon_token(secret: str) -> str:
+    """A token of the role ``anon``, the same every time for a secret."""
+    return mint(secret, {"iss": "rowlock", "role": ANONYMOUS_ROLE, "exp": _ANON_KEY_EXPIRY})
+
+
+def wants_own_secret(settings: Settings) -> bool:
+    """Whether the server is to make itself a secret: it is embedded, and was given nothing to verify tokens with."""
+    given = (settings.jwt_secret, settings.jwt_jwks, settings.jwks_url, settings.database_url)
+    return all(setting is None for setting in given)
+
+
+def new_secret() -> str:
+    """384 random bits as text."""
+    return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def _own_secret(data_dir: Path) -> tuple[str, ...]:
+    """The secret ``startup`` made; none before the first start."""
+    try:
+        return ((data_dir / SECRET_FILE).read_text("ascii").strip(),)
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        raise StartupError(f"{data_dir / SECRET_FILE} cannot be read: repair or remove it") from error
+
+
+def _document(text: str) -> Mapping[str, Any]:
+    try:
+        document = json.loads(text)
+        if not any(of_jwks(document, shared=True)):
+            raise StartupError("ROWLOCK_JWT_JWKS holds no usable key")
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, UnusableKey) else "not JSON"
+        raise StartupError(f"ROWLOCK_JWT_JWKS cannot be used: {reason}") from None
+    found: Mapping[str, Any] = document
+    return found
+
+
+def _url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
+        usable = usable and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or not text.isascii() or not text.isprintable() or " " in text:
+        raise StartupError("ROWLOCK_JWKS_URL must be an http or https URL without user and password")
+    return text
+
+
+def _names(text: str | None) -> frozenset[str]:
+    return frozenset(name for part in (text or "").split(",") if (name := part.strip()))
