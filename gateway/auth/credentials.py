@@ -64,8 +64,8 @@ class Credential:
     display_name: str | None = None
     claims: Mapping[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None
-    tenant_id: str = "default"
     restrictions: tuple[Restriction, ...] = ()
+    tenant_id: str = "default"
 
     @classmethod
     def of(cls, key: StoredKey) -> "Credential":
@@ -80,8 +80,8 @@ class Credential:
             key.display_name,
             key.claims,
             key.expires_at,
-            key.tenant_id,
             () if restriction == KeyRestriction() else (restriction,),
+            key.tenant_id,
         )
 
 
