@@ -648,7 +648,7 @@ def test_token_of_one_tenant_opens_no_other(fleet: Fleet, a: Client) -> None:
         ("stranger", secrets["issuer"]),
         ("tenant-a", secrets["issuer"]),
     ):
-        status, document = ask(host, secret)
+        status, document = ask(host, secrets[signer])
         assert status in (400, 403)
         assert b"<AccessKeyId>" not in document
 
