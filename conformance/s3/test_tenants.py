@@ -643,11 +643,7 @@ def test_token_of_one_tenant_opens_no_other(fleet: Fleet, a: Client) -> None:
     assert status == 200, document
     assert b"<AccessKeyId>" in document
     assert ask("stranger", secrets["stranger"])[0] == 200
-    for host, secret in (
-        ("issuer", secrets["stranger"]),
-        ("stranger", secrets["issuer"]),
-        ("tenant-a", secrets["issuer"]),
-    ):
+    for host, signer in (("issuer", "stranger"), ("stranger", "issuer"), ("tenant-a", "issuer")):
         status, document = ask(host, secrets[signer])
         assert status in (400, 403)
         assert b"<AccessKeyId>" not in document
