@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import boto3
 import psycopg
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from psycopg import sql
 
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.skipif(target_from_environment() is not None, reason="t
 
 ADMIN_KEY: Final = "an admin key of the tests"
 REVOCATION_SECONDS: Final = 5.0
+SIGV4: Final = Config(signature_version="s3v4", s3={"addressing_style": "path"})
 CANARY: Final = "canary-of-the-other-tenant"
 
 
@@ -628,7 +630,7 @@ def test_token_of_one_tenant_opens_no_other(fleet: Fleet, a: Client) -> None:
             {
                 "Action": "AssumeRoleWithWebIdentity",
                 "Version": "2011-06-15",
-                "RoleArn": "arn:aws:iam::000000000000:role/user",
+                "RoleArn": "arn:aws:iam::000000000000:role/authenticated",
                 "RoleSessionName": "test",
                 "WebIdentityToken": token(secret, sub="6f0e3f8e-7d1c-4c1b-9a57-0a3c4e6c0001"),
             }
@@ -658,7 +660,7 @@ def test_token_of_one_tenant_opens_no_other(fleet: Fleet, a: Client) -> None:
     )
     for host, expected in (("issuer", 404), ("stranger", 403)):
         url = urlsplit(
-            session.client("s3", endpoint_url=f"http://{host}.s3.test").generate_presigned_url(
+            session.client("s3", endpoint_url=f"http://{host}.s3.test", config=SIGV4).generate_presigned_url(
                 "get_object", Params={"Bucket": "of-nobody", "Key": "key"}
             )
         )
