@@ -11,6 +11,7 @@ from typing import Any, Final
 from conformance.rawhttp import RawClient, RawResponse
 from conformance.target import Target
 
+FILE_TYPE: Final = "application/x-browser"
 BOUNDARY: Final = "----RowlockFormBoundary7MA4YWxk"
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -73,7 +74,7 @@ def body(
     pairs = fields.items() if isinstance(fields, Mapping) else fields
     parts = [part(name, value.encode()) for name, value in pairs]
     if file is not None:
-        parts.append(part("file", file, file_name=file_name, content_type="application/x-browser"))
+        parts.append(part("file", file, file_name=file_name, content_type=FILE_TYPE))
     parts += [part(name, value.encode()) for name, value in after]
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 

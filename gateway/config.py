@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     admin_host: str = Field("127.0.0.1", description="Address of the admin API")
     admin_port: int | None = Field(None, ge=0, le=65535, description="Port of the admin API (default: there is none)")
     admin_api_key: SecretStr | None = Field(
-        None, min_length=16, description="Key of the admin API, sent as apikey or as a bearer token"
+        None, description="Key of the admin API, 16 characters or more, sent as apikey or as a bearer token"
     )
     tenant_host_pattern: str | None = Field(
         None,

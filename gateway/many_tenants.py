@@ -6,13 +6,18 @@ front, with a registry of keys that is empty.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+import structlog
+
 from gateway.app import TenantApplication, lifespan, logged
+from gateway.auth.bearer import TokenKeys, TokenVerifier
 from gateway.auth.credentials import CredentialStore, TenantCredentials
+from gateway.auth.jwk import UnusableKey
 from gateway.auth.temporary import is_temporary
-from gateway.auth.token_settings import UserTokens
+from gateway.auth.token_settings import UserTokens, anon_token, token_rules
 from gateway.compose import Place
 from gateway.config import Settings
 from gateway.context import Tenant
@@ -24,13 +29,15 @@ from gateway.nobody import nobody
 from gateway.tenants.cache import Cache, Freshness
 from gateway.tenants.control import PostgresControlDatabase
 from gateway.tenants.directory import StoredTenant, TenantDirectory
-from gateway.tenants.jwks import JwkStore
+from gateway.tenants.jwks import JwkStore, StoredJwk
 from gateway.tenants.listener import KEYS_CHANNEL, ControlListener
 from gateway.tenants.migrations import MigrationStates
 from gateway.tenants.registry import PostgresKeys
 from gateway.tenants.resolution import HeadReader, HostPattern, Named
 from gateway.tenants.secrets import MasterKey
 from gateway.wire.drain import Receive, Send
+
+_log = structlog.get_logger(__name__)
 
 _PREPARE_SECONDS: Final = 10.0
 _CONTROL_CONNECTIONS: Final = 4
@@ -48,6 +55,8 @@ class ManyTenants:
             max_connections=_CONTROL_CONNECTIONS,
         )
         directory = TenantDirectory(self._control, self._master_key)
+        self._jwks: Final = JwkStore(self._control, self._master_key)
+        self._temporary_keys: Final = temporary_keys(self._master_key)
         self._freshness: Final = Freshness()
         self._tenants: Final = Cache(directory.find, self._freshness)
         self._hosts: Final = Cache(directory.tenant_of_host, self._freshness)
@@ -62,8 +71,6 @@ class ManyTenants:
         )
         self._heads: Final = HeadReader(settings)
         self._pattern: Final = HostPattern(settings.tenant_host_pattern)
-        self._temporary: Final = temporary_keys(self._master_key)
-        self._jwks: Final = JwkStore(self._control, self._master_key)
         self._nobody: Final = nobody(settings, self._master_key)
         self._logged: Final = logged(self._answer)
 
@@ -103,26 +110,31 @@ class ManyTenants:
 
     async def _tenant_of(self, named: Named) -> str | None:
         """The tenant that everything in the head agrees on. Raises StorageError (ServiceUnavailable)."""
-        claims = [await self._tenant_of_key(named), await self._tenant_of_host(named.host)]
+        claims = [
+            await self._tenant_of_key(named.access_key_id, named.security_token),
+            await self._tenant_of_host(named.host),
+        ]
         if named.tenant_header is not None:
             claims.append(named.tenant_header)
         tenants = {claim for claim in claims if claim is not None}
         return tenants.pop() if len(tenants) == 1 else None
 
-    async def _tenant_of_key(self, named: Named) -> str | None:
-        access_key_id, token = named.access_key_id, named.session_token
+    async def _tenant_of_key(self, access_key_id: str | None, security_token: str | None) -> str | None:
+        """An access key is of one tenant; temporary credentials say whose they are; and the key id of a session token
+        (Supabase's scheme) is the tenant's own id."""
         if access_key_id is None:
             return None
-        if token is not None:
-            # temporary credentials carry their tenant; a user's own token comes with the tenant as its key id
-            if not is_temporary(access_key_id):
-                return access_key_id
+        if security_token is not None and is_temporary(access_key_id):
             try:
-                return self._temporary.open(access_key_id, token)[0].tenant_id
+                return self._temporary_keys.open(access_key_id, security_token)[0].tenant_id
             except StorageError:
                 return None
         credential = await self._credentials.find(access_key_id)
-        return None if credential is None else credential.tenant_id
+        if credential is not None:
+            return credential.tenant_id
+        if security_token is not None and await self._tenants.get(access_key_id) is not None:
+            return access_key_id
+        return None
 
     async def _tenant_of_host(self, host: str | None) -> str | None:
         if host is None:
@@ -131,8 +143,8 @@ class ManyTenants:
 
     async def _open(self, tenant: StoredTenant) -> TenantApplication:
         await self._preparer.ensure(tenant, wait_seconds=_PREPARE_SECONDS)
-        keys = [stored.jwk for stored in await self._jwks.keys_of(tenant.id)]
-        application = await asyncio.to_thread(self._build, tenant, UserTokens.of_jwks(self._settings, keys))
+        keys = await self._jwks.keys_of(tenant.id)
+        application = await asyncio.to_thread(self._build, tenant, keys)
         try:
             await application.start()
         except BaseException:
@@ -140,15 +152,22 @@ class ManyTenants:
             raise
         return application
 
-    def _build(self, tenant: StoredTenant, tokens: UserTokens) -> TenantApplication:
+    def _build(self, tenant: StoredTenant, keys: Sequence[StoredJwk]) -> TenantApplication:
         settings = self._settings
+        shared = () if tenant.jwt_secret is None else (tenant.jwt_secret,)
+        documents = ({"keys": [dict(key.jwk) for key in keys]},) if keys else ()
+        try:
+            verifier = TokenVerifier(TokenKeys(shared, documents), token_rules(settings))
+        except UnusableKey as error:
+            _log.error("tenant_keys_unusable", tenant=tenant.id, error=str(error))
+            raise StorageError("ServiceUnavailable") from error
         return TenantApplication(
             settings,
             Tenant(tenant.id, tenant.region or settings.region),
             Place.of_tenant(settings, tenant),
             TenantCredentials(self._credentials, tenant.id),
             self._master_key,
-            tokens,
+            UserTokens(verifier, None if not shared else anon_token(shared[0]), shared),
             limits=tenant.limits,
         )
 

@@ -31,6 +31,7 @@ from gateway.metadata.migrate import migrate
 from gateway.supervisor import Supervisor
 
 BACKLOG: Final = 1024
+ADMIN_KEY_CHARACTERS: Final = 16
 FIRST_KEY_FILE: Final = "first-access-key.json"
 OPEN_FILES: Final = 65_536
 # A killed predecessor's workers hold the port for a moment after its death.
@@ -130,6 +131,9 @@ def check_tenants(settings: Settings) -> None:
     """Refuse settings that contradict each other. Raises StartupError."""
     if settings.admin_port is not None and settings.admin_api_key is None:
         raise StartupError("ROWLOCK_ADMIN_PORT is set but ROWLOCK_ADMIN_API_KEY is not: the admin API needs a key")
+    # Not a rule of the settings model: what that refuses it repeats.
+    if settings.admin_api_key is not None and len(settings.admin_api_key.get_secret_value()) < ADMIN_KEY_CHARACTERS:
+        raise StartupError(f"ROWLOCK_ADMIN_API_KEY must have {ADMIN_KEY_CHARACTERS} characters or more")
     if settings.multi_tenant and settings.access_key_id is not None:
         raise StartupError(
             "ROWLOCK_ACCESS_KEY_ID has no tenant: unset it, and make keys with `rowlock keys create --tenant`"

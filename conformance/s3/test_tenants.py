@@ -3,8 +3,10 @@
 Starts a server of its own; each tenant has a database on its Postgres.
 """
 
+import base64
 import concurrent.futures
 import contextlib
+import hmac
 import http.client
 import json
 import os
@@ -15,10 +17,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
+import boto3
 import psycopg
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from psycopg import sql
 
@@ -31,6 +35,7 @@ pytestmark = pytest.mark.skipif(target_from_environment() is not None, reason="t
 
 ADMIN_KEY: Final = "an admin key of the tests"
 REVOCATION_SECONDS: Final = 5.0
+SIGV4: Final = Config(signature_version="s3v4", s3={"addressing_style": "path"})
 CANARY: Final = "canary-of-the-other-tenant"
 
 
@@ -583,3 +588,83 @@ def test_requests_of_many_tenants_at_once_never_mix(fleet: Fleet, a: Client, b: 
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(400)))
+
+
+def test_narrowed_key_may_do_what_it_is_narrowed_to(fleet: Fleet, a: Client) -> None:
+    a.s3.create_bucket(Bucket="narrow")
+    a.s3.put_object(Bucket="narrow", Key="in/here", Body=b"seen")
+    a.s3.put_object(Bucket="narrow", Key="out", Body=b"unseen")
+    narrowed = fleet.client("tenant-a", buckets=["narrow"], prefix="in/", read_only=True).s3
+    assert narrowed.get_object(Bucket="narrow", Key="in/here")["Body"].read() == b"seen"
+    for call in (
+        lambda: narrowed.get_object(Bucket="narrow", Key="out"),
+        lambda: narrowed.get_object(Bucket="of-a-only", Key="in/here"),
+        lambda: narrowed.put_object(Bucket="narrow", Key="in/here", Body=b"changed"),
+        lambda: narrowed.delete_object(Bucket="narrow", Key="in/here"),
+        lambda: narrowed.list_objects_v2(Bucket="narrow"),
+        narrowed.list_buckets,
+    ):
+        assert refusal(call) == (403, "AccessDenied")
+
+
+def token(secret: str, **claims: Any) -> str:
+    """A user's token, signed with a shared secret (RFC 7515, HS256)."""
+
+    def part(value: bytes) -> bytes:
+        return base64.urlsafe_b64encode(value).rstrip(b"=")
+
+    head = part(b'{"alg":"HS256","typ":"JWT"}')
+    body = part(json.dumps({"exp": int(time.time()) + 600, "role": "authenticated", **claims}).encode())
+    signature = hmac.digest(secret.encode(), head + b"." + body, "sha256")
+    return (head + b"." + body + b"." + part(signature)).decode()
+
+
+def test_token_of_one_tenant_opens_no_other(fleet: Fleet, a: Client) -> None:
+    """Temporary keys for a user's token: of the tenant whose secret signed it, at that tenant's host only."""
+    secrets = {name: f"the secret of {name}, of forty characters or more" for name in ("issuer", "stranger")}
+    for name, secret in secrets.items():
+        fleet.make(name, jwt_secret=secret)
+
+    def ask(host: str, secret: str) -> tuple[int, bytes]:
+        form = urlencode(
+            {
+                "Action": "AssumeRoleWithWebIdentity",
+                "Version": "2011-06-15",
+                "RoleArn": "arn:aws:iam::000000000000:role/authenticated",
+                "RoleSessionName": "test",
+                "WebIdentityToken": token(secret, sub="6f0e3f8e-7d1c-4c1b-9a57-0a3c4e6c0001"),
+            }
+        )
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", fleet.running.port, timeout=30)) as wire:
+            headers = {"Host": f"{host}.s3.test", "Content-Type": "application/x-www-form-urlencoded"}
+            wire.request("POST", "/", form, headers)
+            answer = wire.getresponse()
+            return answer.status, answer.read()
+
+    status, document = ask("issuer", secrets["issuer"])
+    assert status == 200, document
+    assert b"<AccessKeyId>" in document
+    assert ask("stranger", secrets["stranger"])[0] == 200
+    for host, signer in (("issuer", "stranger"), ("stranger", "issuer"), ("tenant-a", "issuer")):
+        status, document = ask(host, secrets[signer])
+        assert status in (400, 403)
+        assert b"<AccessKeyId>" not in document
+
+    def part_of(name: str) -> str:
+        return document_of_issuer.split(f"<{name}>".encode())[1].split(b"<")[0].decode()
+
+    _, document_of_issuer = ask("issuer", secrets["issuer"])
+    target = replace(a.target, access_key_id=part_of("AccessKeyId"), secret_access_key=part_of("SecretAccessKey"))
+    session = boto3.session.Session(
+        target.access_key_id, target.secret_access_key, part_of("SessionToken"), region_name=target.region
+    )
+    for host, expected in (("issuer", (404, b"NoSuchBucket")), ("stranger", (400, b"InvalidToken"))):
+        url = urlsplit(
+            session.client("s3", endpoint_url=f"http://{host}.s3.test", config=SIGV4).generate_presigned_url(
+                "get_object", Params={"Bucket": "of-nobody", "Key": "key"}
+            )
+        )
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", fleet.running.port, timeout=30)) as wire:
+            wire.request("GET", f"{url.path}?{url.query}", headers={"Host": url.netloc})
+            answer = wire.getresponse()
+            assert (answer.status, answer.read().split(b"<Code>")[1].split(b"<")[0]) == expected

@@ -55,7 +55,7 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """An access key and what its holder may be. ``buckets``, ``prefix`` and ``read_only`` narrow it; None does not."""
+    """An access key and what its holder may be."""
 
     access_key_id: str
     secret: str = field(repr=False)
@@ -64,13 +64,16 @@ class Credential:
     display_name: str | None = None
     claims: Mapping[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None
-    tenant_id: str = "default"
     restrictions: tuple[Restriction, ...] = ()
+    tenant_id: str = "default"
     principals: dict[AuthMethod, Principal] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Its holder by the ways it was proved, made when first needed."""
 
     @classmethod
     def of(cls, key: StoredKey) -> "Credential":
+        restriction = KeyRestriction(
+            None if key.buckets is None else frozenset(key.buckets), key.prefix or "", key.read_only
+        )
         return cls(
             key.access_key_id,
             key.secret,
@@ -79,16 +82,9 @@ class Credential:
             key.display_name,
             key.claims,
             key.expires_at,
+            () if restriction == KeyRestriction() else (restriction,),
             key.tenant_id,
-            _restrictions(key),
         )
-
-
-def _restrictions(key: StoredKey) -> tuple[Restriction, ...]:
-    if key.buckets is None and key.prefix is None and not key.read_only:
-        return ()
-    buckets = None if key.buckets is None else frozenset(key.buckets)
-    return (KeyRestriction(buckets, key.prefix or "", key.read_only),)
 
 
 class Credentials(Protocol):

@@ -3,10 +3,9 @@
 An embedded server that was given no keys makes itself a secret once, so that tokens can be tried out on a laptop.
 """
 
-import base64
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,26 +39,6 @@ class UserTokens:
         """Those of single-tenant mode. Raises StartupError."""
         keys = token_keys(settings)
         return cls(TokenVerifier(keys, token_rules(settings)), anon_key(settings), keys.secrets)
-
-    @classmethod
-    def of_jwks(cls, settings: Settings, keys: Sequence[Mapping[str, Any]]) -> "UserTokens":
-        """Those of one of many tenants, by its stored keys, the newest first among its secrets."""
-        texts = tuple(text for text in map(_text_of, reversed(keys)) if text is not None)
-        verifier = TokenVerifier(TokenKeys((), ({"keys": list(keys)},)), token_rules(settings))
-        return cls(verifier, _minted_anon_key(texts[0]) if texts else None, texts)
-
-
-def _text_of(jwk: Mapping[str, Any]) -> str | None:
-    """A JWT secret as the text it is elsewhere; None for a key that is none."""
-    if jwk.get("kty") != "oct":
-        return None
-    try:
-        encoded = str(jwk["k"])
-        text = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode("utf-8")
-        of_secret(text)
-    except (KeyError, ValueError):
-        return None
-    return text
 
 
 def token_keys(settings: Settings) -> TokenKeys:
@@ -95,10 +74,11 @@ def anon_key(settings: Settings) -> str | None:
     secrets_known = token_keys(settings).secrets
     if not secrets_known:
         return None
-    return _minted_anon_key(secrets_known[0])
+    return anon_token(secrets_known[0])
 
 
-def _minted_anon_key(secret: str) -> str:
+def anon_token(secret: str) -> str:
+    """A token of the role ``anon``, the same every time for a secret."""
     return mint(secret, {"iss": "rowlock", "role": ANONYMOUS_ROLE, "exp": _ANON_KEY_EXPIRY})
 
 

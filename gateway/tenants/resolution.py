@@ -7,7 +7,7 @@ what trusted proxies send is believed beyond the Host: anybody can write an ``X-
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -16,20 +16,20 @@ from gateway.config import Settings
 _FORWARDED_HOST: Final = b"x-forwarded-host"
 _CREDENTIAL: Final = re.compile(rb"\bCredential=([^/,\s]{1,256})/")
 _CREDENTIAL_PARAMETER: Final = b"X-Amz-Credential"
-_TOKEN_PARAMETER: Final = b"X-Amz-Security-Token"
 _SECURITY_TOKEN: Final = b"x-amz-security-token"
+_SECURITY_TOKEN_PARAMETER: Final = b"X-Amz-Security-Token"
 _HOST: Final = re.compile(r"([a-z0-9._-]{1,253})(?::[0-9]{0,5})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What the head of a request names: an access key id, the session token that goes with it, a host without its
-    port, and a tenant by our header."""
+    """What the head of a request names: an access key id with its session token, a host without its port, and a tenant
+    by our header."""
 
     access_key_id: str | None
+    security_token: str | None
     host: str | None
     tenant_header: str | None
-    session_token: str | None = field(default=None, repr=False)
 
 
 class HeadReader:
@@ -50,23 +50,21 @@ class HeadReader:
                 authorization = value
             elif name == b"host":
                 host = value
-            elif name == _SECURITY_TOKEN:
-                token = value
             elif name == _FORWARDED_HOST:
                 # the proxy nearest to us wrote the last one
                 forwarded = value.rpartition(b",")[2]
+            elif name == _SECURITY_TOKEN:
+                token = value
             elif name == self._header:
                 tenant = value
         if (forwarded or tenant) and not self._trusts(scope):
             forwarded = tenant = None
-        query: bytes = scope["query_string"]
-        if token is None and authorization is None and _TOKEN_PARAMETER in query:
-            token = (_parameter(query, _TOKEN_PARAMETER.decode()) or "").encode()
+        key_id, token = _credential(authorization, token, scope["query_string"])
         return Named(
-            _access_key_id(authorization, query),
+            key_id,
+            token.decode("latin-1") if token else None,
             host_name(forwarded or host),
             tenant.decode("ascii", "replace").strip() if tenant else None,
-            token.decode("latin-1") if token else None,
         )
 
     def _trusts(self, scope: Mapping[str, Any]) -> bool:
@@ -101,19 +99,13 @@ def host_name(value: bytes | None) -> str | None:
     return match[1] if match is not None else None
 
 
-def _access_key_id(authorization: bytes | None, query: bytes) -> str | None:
-    """The id that a header or a presigned query is signed with."""
+def _credential(authorization: bytes | None, token: bytes | None, query: bytes) -> tuple[str | None, bytes | None]:
+    """The id that a header or a presigned query is signed with, and the session token beside it."""
     if authorization is not None:
         match = _CREDENTIAL.search(authorization)
-        return match[1].decode("ascii", "replace") if match is not None else None
+        return (match[1].decode("ascii", "replace") if match is not None else None), token
     if _CREDENTIAL_PARAMETER not in query:
-        return None
-    return (_parameter(query, _CREDENTIAL_PARAMETER.decode()) or "").partition("/")[0] or None
-
-
-def _parameter(query: bytes, wanted: str) -> str | None:
-    """The first value of a parameter."""
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name == wanted.encode():
-            return value.decode("utf-8", "replace")
-    return None
+        return None, token
+    values = dict(parse_qsl(query, keep_blank_values=True))
+    key_id = values.get(_CREDENTIAL_PARAMETER, b"").decode("utf-8", "replace").partition("/")[0]
+    return key_id or None, values.get(_SECURITY_TOKEN_PARAMETER, token)

@@ -50,6 +50,10 @@ class _StoredKey:
     display_name: str | None = None
     claims: Any = None
     expires_at: datetime | None = None
+    tenant_id: str = "default"
+    buckets: tuple[str, ...] | None = None
+    prefix: str | None = None
+    read_only: bool = False
 
 
 class _Keys:

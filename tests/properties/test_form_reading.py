@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conformance.forms import BOUNDARY, body, part
+from conformance.forms import BOUNDARY, FILE_TYPE, body, part
 from gateway.errors import StorageError
 from gateway.wire.body import BodyLimits, open_body
 from gateway.wire.multipart import FormHead, FormReader
@@ -66,7 +66,7 @@ async def test_cuts_change_nothing(fields: list[tuple[str, str]], file: bytes, f
     fields = [(f"f-{name}", value) for name, value in fields]
     content = body(fields, file, file_name=file_name, after=[("submit", "Go")])
     form, found = await read_form(content, cuts)
-    assert form == FormHead(tuple(fields), file_name)
+    assert form == FormHead(tuple(fields), file_name, FILE_TYPE)
     assert found == file
     assert await read_form(content, list(range(len(content)))) == (form, found)
 

@@ -1,32 +1,19 @@
-"""Access keys as their registry keeps them."""
+"""A key as a registry keeps it."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from gateway.auth.credentials import Credential
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A ``StoredKey``."""
+@dataclass(frozen=True, slots=True)
+class Stored(Credential):
+    """What ``Credential.of`` reads; equal to what it makes of it."""
 
-    access_key_id: str
-    secret: str
-    role: str
-    subject: str | None
-    display_name: str | None
-    claims: Any
-    expires_at: datetime | None
-    tenant_id: str = "default"
     buckets: tuple[str, ...] | None = None
     prefix: str | None = None
     read_only: bool = False
 
+    def __eq__(self, other):
+        return Credential.of(self) == other
 
-def stored(key: Credential | None, **limits: Any) -> Stored | None:
-    """The key as it is stored; ``limits`` narrow it."""
-    if key is None:
-        return None
-    facts = (key.access_key_id, key.secret, key.role, key.subject, key.display_name, key.claims, key.expires_at)
-    return Stored(*facts, tenant_id=key.tenant_id, **limits)
+    __hash__ = None

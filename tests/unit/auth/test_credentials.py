@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.auth.credentials import Credential, CredentialStore
+from gateway.auth.credentials import CredentialStore
 from gateway.errors import StorageError
+from tests.unit.auth.stored import Stored
 
-from .stored import stored
-
-KEY = Credential("AKIDA", "secretsecret", "service_role")
+KEY = Stored("AKIDA", "secretsecret", "service_role")
 
 
 class Source:
@@ -29,7 +28,7 @@ class Source:
             await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return stored(found)
+        return found
 
 
 class Clock:
@@ -81,7 +80,7 @@ async def test_flood_of_unknown_keys_is_bounded_and_drops_no_known_one():
 
 
 async def test_least_recently_used_key_is_dropped_first():
-    keys = [Credential(f"AKID{number}", "secretsecret", "anon") for number in range(3)]
+    keys = [Stored(f"AKID{number}", "secretsecret", "anon") for number in range(3)]
     source = Source(*keys)
     credentials, _ = store(source, max_entries=2)
     for name in ("AKID0", "AKID1", "AKID0", "AKID2", "AKID0", "AKID1"):
@@ -160,5 +159,5 @@ async def test_failing_registry_is_503_and_leaves_valid_entries(error):
 
 
 def test_secret_is_not_shown():
-    key = Credential("A", "topsecret", "anon", expires_at=datetime.now(UTC))
+    key = Stored("A", "topsecret", "anon", expires_at=datetime.now(UTC))
     assert "topsecret" not in repr(key)

@@ -9,7 +9,7 @@ import pytest
 import sigv4
 from gateway.auth import identify
 from gateway.auth.bearer import TokenKeys, TokenVerifier
-from gateway.auth.credentials import ROLES, Credential, CredentialStore
+from gateway.auth.credentials import ROLES, CredentialStore
 from gateway.auth.identify import Identify, storage_error
 from gateway.auth.jwt import TokenRules
 from gateway.context import AuthMethod, Principal, Tenant
@@ -18,7 +18,7 @@ from tests.sigv4.support import KEY, NOW, REGION, SECRET, Request, botocore_pres
 from tests.sigv4.test_legacy_form import signed_form
 from tests.sigv4.test_post_policy import GOOD
 from tests.sigv4.test_post_policy import signed_form as signed_v4_form
-from tests.unit.auth.stored import stored
+from tests.unit.auth.stored import Stored
 from tests.unit.auth.test_jwt import GOOD as TOKEN_CLAIMS
 from tests.unit.auth.test_jwt import NOW as TOKEN_NOW
 from tests.unit.auth.test_jwt import SECRET as TOKEN_SECRET
@@ -30,11 +30,11 @@ TENANT = Tenant("default", REGION)
 class Source:
     def __init__(self, **changes):
         self.asked = 0
-        self.key = Credential(**{"access_key_id": KEY, "secret": SECRET, "role": "authenticated", **changes})
+        self.key = Stored(**{"access_key_id": KEY, "secret": SECRET, "role": "authenticated", **changes})
 
     async def find_key(self, access_key_id):
         self.asked += 1
-        return stored(self.key) if access_key_id == self.key.access_key_id else None
+        return self.key if access_key_id == self.key.access_key_id else None
 
 
 def identifier(source=None, **options):

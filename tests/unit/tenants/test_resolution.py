@@ -89,7 +89,6 @@ def test_pattern_matches_the_whole_host():
         {"tenant_host_pattern": "no-group"},
         {"trusted_proxies": "10.0.0.0/8, nonsense"},
         {"tenant_header": "a b"},
-        {"admin_api_key": "short"},
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings):
