@@ -56,7 +56,15 @@ _ACTIONS: Final[Mapping[str, str]] = {
 # With a version id another action is asked for.
 _VERSIONED: Final = ("DeleteObject", "GetObject", "PutObject")
 _UNVERSIONED: Final = frozenset(
-    {"GetObjectLegalHold", "GetObjectRetention", "PutObjectLegalHold", "PutObjectRetention"}
+    {
+        "DeleteObjectAnnotation",
+        "GetObjectAnnotation",
+        "GetObjectLegalHold",
+        "GetObjectRetention",
+        "PutObjectAnnotation",
+        "PutObjectLegalHold",
+        "PutObjectRetention",
+    }
 )
 # Members that ask for a right of their own.
 _EXTRAS: Final[Mapping[str, str]] = {

@@ -12,6 +12,7 @@ import pytest
 from gateway.wire.http1.sendfile import FileSender, FileTooShort
 
 CONTENT = bytes(range(256)) * 20_000
+SMALL_BYTES = 64 * 1024
 
 
 @pytest.fixture
@@ -25,9 +26,13 @@ def fd(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    # Buffers that hold a fraction of the file, so that who sends it has to wait.
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname())
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BYTES)
+        client.connect(listener.getsockname())
         server, _ = listener.accept()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BYTES)
     server.setblocking(False)
     client.setblocking(False)
     yield server, client
@@ -62,10 +67,10 @@ class Waits:
 
 
 async def receive(client: socket.socket, size: int) -> bytes:
-    content = b""
+    content = bytearray()
     while len(content) < size:
         content += await asyncio.get_running_loop().sock_recv(client, 65536)
-    return content
+    return bytes(content)
 
 
 async def test_a_range_arrives_whole(
