@@ -82,8 +82,10 @@ def _document(services: Services, configuration: ServerSideEncryptionConfigurati
                 "InvalidArgument", "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms"
             )
         return {"algorithm": SSE_S3}
-    if default.sse_algorithm != SSE_KMS:
+    if default.sse_algorithm in encryption.NOT_OFFERED:
         raise StorageError("NotImplemented", Element="SSEAlgorithm")
+    if default.sse_algorithm != SSE_KMS:
+        raise StorageError("MalformedXML")
     document = {
         "algorithm": SSE_KMS,
         "kms_key_id": encryption.kms_key_id(services.encryption, default.kms_master_key_id),

@@ -26,6 +26,8 @@ from gateway.metadata.records import Attributes
 
 _ALGORITHM: Final = "AES256"
 _METHODS: Final = frozenset({SSE_S3, SSE_KMS})
+# What S3 has besides.
+NOT_OFFERED: Final = frozenset({"aws:kms:dsse", "aws:fsx"})
 _KMS_KEY_ID: Final = re.compile(r"[\x21-\x7e]{1,2048}")
 _MAX_CONTEXT_BYTES: Final = 8192
 _HINTED_BUCKETS: Final = 1000
@@ -185,7 +187,14 @@ def requested(encryption: Encryption, call: Call, asked: Any) -> Wanted | None:
     if method is None:
         return None
     if method not in _METHODS:
-        raise StorageError("NotImplemented", Header="x-amz-server-side-encryption")
+        if method in NOT_OFFERED:
+            raise StorageError("NotImplemented", Header="x-amz-server-side-encryption")
+        raise StorageError(
+            "InvalidArgument",
+            "The encryption method specified is not supported",
+            ArgumentName="x-amz-server-side-encryption",
+            ArgumentValue=method[:100],
+        )
     if method == SSE_S3:
         return Wanted(SSE_S3)
     return Wanted(

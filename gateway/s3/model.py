@@ -131,8 +131,9 @@ SAME_WIRE_FORM: Final[Mapping[str, str]] = {
 # S3 keeps and returns these as it was given them, valid date or not (the model says timestamp).
 OPAQUE_TEXT: Final = frozenset({"Expires", "ResponseExpires"})
 
-# Regions are ours to name, and S3 answers InvalidLocationConstraint for a wrong one, not MalformedXML.
-OPEN_ENUMS: Final = frozenset({"BucketLocationConstraint"})
+# Regions are ours to name, and S3 answers InvalidLocationConstraint for a wrong one, not MalformedXML. A wrong method
+# of encryption is refused only after a bucket policy that denies it.
+OPEN_ENUMS: Final = frozenset({"BucketLocationConstraint", "ServerSideEncryption"})
 
 # Periods: S3 answers a negative one as it answers zero, with the operation's own code, not MalformedXML.
 SIGNED: Final = frozenset({"Days", "Years"})
