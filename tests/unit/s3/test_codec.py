@@ -160,7 +160,7 @@ def test_repeated_header_is_refused_where_it_matters() -> None:
     [
         ("PutObject", b"x-amz-acl", b"everyone", "InvalidArgument"),
         ("PutObject", b"x-amz-storage-class", b"FLOPPY", "InvalidStorageClass"),
-        ("PutObject", b"x-amz-server-side-encryption", b"rot13", "InvalidArgument"),
+        ("PutObject", b"x-amz-object-lock-mode", b"rot13", "InvalidArgument"),
         ("PutObject", b"x-amz-object-lock-mode", b"maybe", "InvalidArgument"),
         ("PutObject", b"x-amz-object-lock-retain-until-date", b"tomorrow", "InvalidArgument"),
         ("PutObject", b"x-amz-server-side-encryption-bucket-key-enabled", b"yes", "InvalidArgument"),
