@@ -16,7 +16,7 @@ from conformance.server import RunningServer
 # What makes a key an account of its own, with what it owns and what it is granted.
 ACCOUNT_OPTIONS: Final = ("--account",)
 # One S3 "day" of the lifecycle tests, for server and suite alike.
-LIFECYCLE_DAY_SECONDS: Final = 10
+LIFECYCLE_DAY_SECONDS: Final = 5
 # The suite signs its browser forms the old way.
 SERVER_SETTINGS: Final = {
     "ROWLOCK_LIFECYCLE_DAY_SECONDS": str(LIFECYCLE_DAY_SECONDS),
