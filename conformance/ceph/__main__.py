@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--update", action="store_true", help="as --all, and move what newly passes to implemented")
     parser.add_argument("--only", metavar="PATTERN", help="only tests whose name matches; their output is shown")
     parser.add_argument("--https", action="store_true", help="over TLS: SDKs then send checksums as trailers")
-    parser.add_argument("--workers", type=int, default=3, help="tests at the same time (default: 3; many only wait)")
+    parser.add_argument("--workers", type=int, default=5, help="tests at the same time (default: 5; many only wait)")
     parser.add_argument("--test-seconds", type=int, default=120, help="bound of a test (default: 120)")
     parser.add_argument("--run-seconds", type=int, default=1200, help="bound of the run (default: 1200)")
     return parser.parse_args()
