@@ -27,7 +27,7 @@ from gateway.metadata.records import Attributes
 _ALGORITHM: Final = "AES256"
 _METHODS: Final = frozenset({SSE_S3, SSE_KMS})
 # What S3 has besides.
-NOT_OFFERED: Final = frozenset({"aws:kms:dsse", "aws:fsx"})
+NOT_OFFERED: Final = frozenset({"aws:backup", "aws:fsx", "aws:kms:dsse"})
 _KMS_KEY_ID: Final = re.compile(r"[\x21-\x7e]{1,2048}")
 _MAX_CONTEXT_BYTES: Final = 8192
 _HINTED_BUCKETS: Final = 1000
