@@ -157,11 +157,11 @@ class RawClient:
         """Send without any credentials."""
         return self.send(RawRequest(method, target, body=body).with_headers(headers))
 
-    def send(self, request: RawRequest, *, content_length: int | None = -1) -> RawResponse:
+    def send(self, request: RawRequest, *, content_length: int | None = -1, ends: bool = True) -> RawResponse:
         """Send and read the whole answer.
 
         ``content_length``: -1 the body's own, None no such header, else what is claimed; after a short body the
-        sending side is closed, so that the server sees the end.
+        sending side is closed, so that the server sees the end, unless ``ends`` is false: who waits for an early answer.
         """
         connection = self._connection()
         try:
@@ -175,7 +175,7 @@ class RawClient:
             if claimed is not None and not names & {"content-length", "transfer-encoding"}:
                 connection.putheader("Content-Length", str(claimed))
             connection.endheaders(request.body or None)
-            if claimed is not None and claimed > len(request.body) and connection.sock is not None:
+            if ends and claimed is not None and claimed > len(request.body) and connection.sock is not None:
                 connection.sock.shutdown(socket.SHUT_WR)
             response = connection.getresponse()
             return RawResponse(response.status, response.headers, response.read())
