@@ -161,7 +161,7 @@ class RawClient:
         """Send and read the whole answer.
 
         ``content_length``: -1 the body's own, None no such header, else what is claimed; after a short body the
-        sending side is closed, so that the server sees the end, unless ``ends`` is false: who waits for an early answer.
+        sending side is closed, so that the server sees the end. Not so with ``ends`` false: an early answer is awaited.
         """
         connection = self._connection()
         try:
