@@ -65,12 +65,13 @@ class TenantApplication:
             limits=request_limits(settings, limits),
             encryption=self._encryption,
         )
+        temporary = temporary_keys(master_key)
         identify = Identify(
             tenant,
             credentials,
             tokens=tokens.verifier,
             anon_key=tokens.anon_key,
-            temporary_keys=temporary_keys(master_key),
+            temporary_keys=temporary,
             allow_sigv2_post=settings.allow_sigv2_post,
         )
         self._front = open_doors(
@@ -79,7 +80,7 @@ class TenantApplication:
             services,
             identify,
             tokens,
-            temporary_keys(master_key),
+            temporary,
             url_signer(settings, master_key, tenant.id, tokens),
         )
         self._admission = Admission(limits) if limits.admits_less else None
