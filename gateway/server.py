@@ -111,10 +111,6 @@ class Worker:
         self._closing = asyncio.Event()
 
     @property
-    def open_connections(self) -> int:
-        return self._connections.open
-
-    @property
     def stopping(self) -> bool:
         return self._stopping.is_set()
 

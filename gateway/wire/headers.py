@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import quote
 
 from gateway.errors import StorageError
-from gateway.wire.request import RawRequest
 
 MAX_USER_METADATA_BYTES: Final = 2048
 USER_METADATA_PREFIX: Final = "x-amz-meta-"
@@ -20,16 +19,6 @@ PROTECTIVE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'"),
 )
-
-# Query parameter of GetObject -> header it replaces.
-RESPONSE_OVERRIDES: Final[Mapping[str, bytes]] = {
-    "response-cache-control": b"cache-control",
-    "response-content-disposition": b"content-disposition",
-    "response-content-encoding": b"content-encoding",
-    "response-content-language": b"content-language",
-    "response-content-type": b"content-type",
-    "response-expires": b"expires",
-}
 
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 # Headers with one of these in their name may hold a credential; SQL never sees them.
@@ -74,17 +63,6 @@ def user_metadata(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     if size > MAX_USER_METADATA_BYTES:
         raise StorageError("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(MAX_USER_METADATA_BYTES))
     return entries
-
-
-def response_overrides(request: RawRequest) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers a GetObject asks to replace. The caller refuses them on anonymous requests.
-    Raises StorageError(InvalidArgument) for unsafe values."""
-    found = []
-    for name, value in request.query:
-        header = RESPONSE_OVERRIDES.get(name)
-        if header is not None:
-            found.append((header, safe_value(value, name)))
-    return tuple(found)
 
 
 def attachment(filename: str) -> str:

@@ -175,6 +175,13 @@ def test_bad_header_value(operation: str, name: bytes, value: bytes, code: str) 
     assert refusal(operation, f"/bucket/key{query}", [(name, value)]).code.name == code
 
 
+def test_response_overrides() -> None:
+    asked = one("GetObject", "/bucket/key?response-content-type=text%2Fplain&response-expires=x", [])
+    assert (asked.response_content_type, asked.response_expires) == ("text/plain", "x")
+    split = refusal("GetObject", "/bucket/key?response-content-disposition=a%0D%0Ab", [])
+    assert split.code.name == "InvalidArgument"
+
+
 @pytest.mark.parametrize(
     ("value", "instant"),
     [

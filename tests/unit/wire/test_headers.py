@@ -8,12 +8,10 @@ from gateway.errors import StorageError
 from gateway.wire.headers import (
     attachment,
     http_date,
-    response_overrides,
     safe_value,
     stored_content_encoding,
     user_metadata,
 )
-from tests.unit.wire.requests import request
 
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: x", "a\nb", "a\rb", "a\0", "\x1b[31m", "\x7f"])
@@ -61,13 +59,6 @@ def test_user_metadata_over_two_kibibytes() -> None:
         user_metadata([("x-amz-meta-a", "x" * 2048)])
     with pytest.raises(StorageError, match="MetadataTooLarge"):
         user_metadata([(f"x-amz-meta-{n}", "é") for n in range(1000)])
-
-
-def test_response_overrides() -> None:
-    made = request("GET", b"/b/k?response-content-type=text%2Fplain&response-expires=x&versionId=1")
-    assert response_overrides(made) == ((b"content-type", b"text/plain"), (b"expires", b"x"))
-    with pytest.raises(StorageError, match="InvalidArgument"):
-        response_overrides(request("GET", b"/b/k?response-content-disposition=a%0D%0Ab"))
 
 
 @pytest.mark.parametrize(
