@@ -9,9 +9,8 @@ from typing import Final
 import psycopg
 
 from gateway import accounts
-from gateway.auth.credentials import ROLES
+from gateway.auth.credentials import allowed_roles
 from gateway.config import Settings
-from gateway.context import ACCOUNT_ROLE
 from gateway.errors import StorageError
 from gateway.jobs.preparation import Preparer, fingerprint
 from gateway.metadata import quota
@@ -22,7 +21,14 @@ from gateway.tenants.directory import StoredTenant, TenantDirectory
 from gateway.tenants.errors import RegistryError, UnknownError
 from gateway.tenants.jwks import JwkStore
 from gateway.tenants.migrations import MigrationState, MigrationStates
-from gateway.tenants.registry import DEFAULT_TENANT, AccessKeyInfo, NewAccessKey, PostgresRegistry, check_key
+from gateway.tenants.registry import (
+    DEFAULT_TENANT,
+    AccessKeyInfo,
+    NewAccessKey,
+    PostgresRegistry,
+    check_key,
+    check_role,
+)
 from gateway.tenants.secrets import MasterKey
 
 _HEALTH_SECONDS: Final = 5.0
@@ -84,10 +90,7 @@ class Administration:
 
     async def create_key(self, tenant_id: str, key: NewAccessKey) -> AccessKeyInfo:
         """Store a key of a tenant. One with a subject needs the tenant's database, where its account is registered."""
-        if key.role not in ROLES:
-            raise RegistryError(f"the role must be one of {', '.join(sorted(ROLES))}")
-        if key.role == ACCOUNT_ROLE and not key.subject:
-            raise RegistryError("an account needs a subject")
+        check_role(key, allowed_roles(self._settings))
         check_key(key)
         if tenant_id != DEFAULT_TENANT:
             tenant = await self.directory.read(tenant_id)

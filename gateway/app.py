@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from gateway.auth.credentials import Credentials, CredentialStore
+from gateway.auth.credentials import Credentials, CredentialStore, allowed_roles
 from gateway.auth.identify import Identify
 from gateway.auth.token_settings import UserTokens
 from gateway.blobs.locator import BlobStores
@@ -69,6 +69,7 @@ class TenantApplication:
         identify = Identify(
             tenant,
             credentials,
+            roles=allowed_roles(settings),
             tokens=tokens.verifier,
             anon_key=tokens.anon_key,
             temporary_keys=temporary,

@@ -76,6 +76,7 @@ def open_session(settings: Settings, place: Place, *, pool_size: int | None = No
         pool_timeout_seconds=settings.database_pool_timeout_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
         kept_connections=place.kept_connections,
+        further_roles=settings.further_roles,
     )
 
 

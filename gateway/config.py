@@ -20,6 +20,9 @@ MEBIBYTE: Final = 1024 * 1024
 GIBIBYTE: Final = 1024 * MEBIBYTE
 
 
+_ROLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
 class StorageApiSource(PydanticBaseSettingsSource):
     """The environment in storage-api's words."""
 
@@ -131,6 +134,10 @@ class Settings(BaseSettings):
         None, description="Secret of session tokens on the S3 door, as Supabase's (default: made)"
     )
 
+    roles: str = Field(
+        "", description="Further Postgres roles that keys and tokens may name, with commas between (docs/tokens.md)"
+    )
+
     # many tenants
     multi_tenant: bool = Field(False, description="Serve the tenants of the control database, each its own database")
     control_database_url: SecretStr | None = Field(
@@ -196,6 +203,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="JSON, or pretty on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written")
 
+    @property
+    def further_roles(self) -> frozenset[str]:
+        """The Postgres roles of ``roles``."""
+        return frozenset(_parts(self.roles))
+
     @field_validator("tenant_host_pattern")
     @classmethod
     def _compilable(cls, value: str | None) -> str | None:
@@ -209,10 +221,18 @@ class Settings(BaseSettings):
             raise ValueError("the pattern needs a group that is the tenant")
         return value
 
+    @field_validator("roles")
+    @classmethod
+    def _callers(cls, value: str) -> str:
+        for role in _parts(value):
+            if not _ROLE.fullmatch(role) or role.startswith(("pg_", "rowlock_")) or role in ("postgres", "public"):
+                raise ValueError(f"no caller can act as the role {role!r}")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: str) -> str:
-        for network in filter(None, (part.strip() for part in value.split(","))):
+        for network in _parts(value):
             ipaddress.ip_network(network)
         return value
 
@@ -220,3 +240,8 @@ class Settings(BaseSettings):
     @classmethod
     def _lower_domain(cls, value: str | None) -> str | None:
         return value.strip(".").lower() if value else None
+
+
+def _parts(text: str) -> list[str]:
+    """The texts between commas, without blanks around them."""
+    return [part for piece in text.split(",") if (part := piece.strip())]

@@ -3,6 +3,7 @@
 from collections.abc import MutableMapping
 from typing import Any
 
+from gateway.auth.credentials import allowed_roles
 from gateway.auth.identify import Identify
 from gateway.auth.signed_url import SigningKeys, UrlSigner
 from gateway.auth.temporary import TemporaryKeys
@@ -63,7 +64,7 @@ def open_doors(
     )
     sts = StsFront(
         identify,
-        Actions(tenant, tokens.verifier, temporary),
+        Actions(tenant, tokens.verifier, temporary, roles=allowed_roles(settings)),
         s3,
         domain=settings.domain,
         body_limits=limits.body,

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, cast
 
 from gateway.auth.bearer import TokenKeys, TokenVerifier
-from gateway.auth.credentials import Credential
+from gateway.auth.credentials import Credential, allowed_roles
 from gateway.auth.identify import Identify
 from gateway.auth.token_settings import UserTokens, token_rules
 from gateway.blobs.locator import BlobStores, Epoch
@@ -34,6 +34,7 @@ def nobody(settings: Settings, master_key: MasterKey) -> Doors:
     identify = Identify(
         tenant,
         NoCredentials(),
+        roles=allowed_roles(settings),
         tokens=tokens.verifier,
         temporary_keys=temporary,
         allow_sigv2_post=settings.allow_sigv2_post,

@@ -9,15 +9,22 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from gateway.auth.restrictions import KeyRestriction
+from gateway.config import Settings
 from gateway.context import ACCOUNT_ROLE, ANONYMOUS_ROLE, SERVICE_ROLE, AuthMethod, Principal, Restriction
 from gateway.errors import StorageError
 
+# What keys and tokens may name without a word in the settings.
 ROLES: Final = frozenset((ANONYMOUS_ROLE, "authenticated", ACCOUNT_ROLE, SERVICE_ROLE))
 
 TTL_SECONDS: Final = 5.0
 TOLD_TTL_SECONDS: Final = 60.0
 NEGATIVE_TTL_SECONDS: Final = 2.0
 MAX_ENTRIES: Final = 4096
+
+
+def allowed_roles(settings: Settings) -> frozenset[str]:
+    """The Postgres roles that keys and tokens may name."""
+    return ROLES | settings.further_roles
 
 
 class StoredKey(Protocol):

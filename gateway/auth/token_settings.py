@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gateway.auth.bearer import TokenKeys, TokenVerifier
-from gateway.auth.credentials import ROLES
+from gateway.auth.credentials import allowed_roles
 from gateway.auth.jwk import UnusableKey, of_jwks, of_secret
 from gateway.auth.jwt import TokenRules, mint
 from gateway.config import Settings
@@ -62,7 +62,7 @@ def token_keys(settings: Settings) -> TokenKeys:
 
 def token_rules(settings: Settings) -> TokenRules:
     """What claims must say."""
-    return TokenRules(ROLES, _names(settings.jwt_audience), _names(settings.jwt_issuer))
+    return TokenRules(allowed_roles(settings), _names(settings.jwt_audience), _names(settings.jwt_issuer))
 
 
 def anon_key(settings: Settings) -> str | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from gateway.auth.credentials import ROLES
+from gateway.auth.credentials import allowed_roles
 from gateway.auth.jwt import MAX_TOKEN_BYTES, mint
 from gateway.auth.token_settings import anon_key, token_keys
 from gateway.commands.config import load_settings
@@ -52,8 +52,9 @@ def _anon_key(settings: Settings) -> str:
 
 
 def _token(settings: Settings, role: str, subject: str | None, expires_in: int, claims: str) -> str:
-    if role not in ROLES:
-        raise StartupError(f"the role must be one of {', '.join(sorted(ROLES))}")
+    roles = allowed_roles(settings)
+    if role not in roles:
+        raise StartupError(f"the role must be one of {', '.join(sorted(roles))}")
     if not 1 <= expires_in <= _MAX_SECONDS:
         raise StartupError(f"--expires-in must be 1 to {_MAX_SECONDS} seconds")
     now = int(time.time())

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from cyclopts import App, Parameter
 
 from gateway import accounts
-from gateway.auth.credentials import ROLES
+from gateway.auth.credentials import ROLES, allowed_roles
 from gateway.commands.administer import command_line
 from gateway.commands.config import load_settings
 from gateway.commands.database import connect_control, connect_urls
@@ -32,6 +32,7 @@ from gateway.tenants.registry import (
     PostgresRegistry,
     Registry,
     RegistryError,
+    check_role,
 )
 from gateway.tenants.secrets import MasterKey, SecretError
 
@@ -40,12 +41,9 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 ConnectControl = Callable[[Settings], AbstractAsyncContextManager[ControlDatabase]]
 
 
-async def create(registry: Registry, key: NewAccessKey) -> AccessKeyInfo:
+async def create(registry: Registry, key: NewAccessKey, roles: frozenset[str] = ROLES) -> AccessKeyInfo:
     """Store a key. Raises RegistryError, also for a role that no key may have."""
-    if key.role not in ROLES:
-        raise RegistryError(f"the role must be one of {', '.join(sorted(ROLES))}")
-    if key.role == ACCOUNT_ROLE and not key.subject:
-        raise RegistryError("an account needs a subject")
+    check_role(key, roles)
     return await registry.create_key(key)
 
 
@@ -174,7 +172,8 @@ def build(connect: ConnectControl, read_settings: Callable[[], Settings]) -> App
             prefix=prefix,
             read_only=read_only,
         )
-        run(tenant, lambda registry: create(registry, key), key)
+        roles = allowed_roles(read_settings())
+        run(tenant, lambda registry: create(registry, key, roles), key)
         shown = {
             "access_key_id": key.access_key_id,
             "secret_access_key": key.secret,

@@ -27,6 +27,7 @@ _BY_SQLSTATE: Final[Mapping[str, str]] = {
     "RL020": "QuotaExceeded",
     "RL021": "QuotaExceeded",
     "22021": "InvalidArgument",  # character not in repertoire
+    "22023": "AccessDenied",  # a role of ROWLOCK_ROLES that this database does not have
     "22P05": "InvalidArgument",  # untranslatable character
     "22P02": "InvalidArgument",  # invalid text representation
     "25006": "ServiceUnavailable",  # read-only: a fail-over is under way

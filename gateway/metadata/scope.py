@@ -22,24 +22,24 @@ if SET_SCOPE.parameters[: len(_LIMITS)] != _LIMITS:
 class ScopeValues:
     """Turns scopes into the parameters of ``SET_SCOPE``, as text or encoded for the wire."""
 
-    def __init__(self, statement_timeout_seconds: float) -> None:
+    def __init__(self, statement_timeout_seconds: float, further_roles: frozenset[str] = frozenset()) -> None:
+        self._roles = ALLOWED_ROLES | further_roles
         self._limits = [f"{statement_timeout_seconds * 1000:.0f}ms"] * len(_LIMITS)
         self._encoded_limits = [encode_text(limit) for limit in self._limits]
 
     def texts(self, scope: Scope) -> list[str]:
         """In ``$n`` order. Raises AccessDenied for a role that is not allowed."""
-        return [*self._limits, *_fields(scope)]
+        return [*self._limits, *self._fields(scope)]
 
     def encoded(self, scope: Scope) -> list[bytes]:
         """The same encoded. Raises AccessDenied, and psycopg.DataError for text Postgres cannot hold."""
-        fields = _fields(scope)
+        fields = self._fields(scope)
         # All at once: no field can hold the separator, so a part too many betrays one that does.
         encoded = encode_texts("\0".join(fields), len(fields))
         return [*self._encoded_limits, *encoded]
 
-
-def _fields(scope: Scope) -> tuple[str, ...]:
-    if scope.role not in ALLOWED_ROLES:
-        raise StorageError("AccessDenied")
-    fields: tuple[str, ...] = _of_scope(scope)
-    return fields
+    def _fields(self, scope: Scope) -> tuple[str, ...]:
+        if scope.role not in self._roles:
+            raise StorageError("AccessDenied")
+        fields: tuple[str, ...] = _of_scope(scope)
+        return fields

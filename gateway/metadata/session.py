@@ -99,9 +99,10 @@ class Session:
         pool_timeout_seconds: float,
         statement_timeout_seconds: float,
         kept_connections: int = 1,
+        further_roles: frozenset[str] = frozenset(),
     ) -> None:
         self._pool_size = pool_size
-        self._scopes = ScopeValues(statement_timeout_seconds)
+        self._scopes = ScopeValues(statement_timeout_seconds, further_roles)
         self._counts = _Counts()
         self._checking: asyncio.Task[None] | None = None
         for_transactions = max(1, pool_size // 4)

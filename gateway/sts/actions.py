@@ -61,11 +61,13 @@ class Actions:
         tokens: TokenVerifier,
         temporary_keys: TemporaryKeys,
         clock: Callable[[], datetime] = utc_now,
+        roles: frozenset[str] = ROLES,
     ) -> None:
         self._tenant: Final = tenant
         self._tokens: Final = tokens
         self._temporary_keys: Final = temporary_keys
         self._clock: Final = clock
+        self._roles: Final = roles
 
     async def assume_role_with_web_identity(self, parameters: Parameters, caller: Principal) -> Elements:
         """Credentials for the user of a JWT; the request is not signed
@@ -93,7 +95,7 @@ class Actions:
             if subject is not None:
                 raise invalid("SourceIdentity names the user of another role than the caller's own.")
             return _assumed(asked, self._issue(asked, parent=parent))
-        if caller.role != SERVICE_ROLE or asked.role not in ROLES:
+        if caller.role != SERVICE_ROLE or asked.role not in self._roles:
             raise _not_authorized("AssumeRole")
         if subject is not None and _SESSION_NAME.fullmatch(subject) is None:
             raise invalid("SourceIdentity has 2 to 64 letters, digits or characters of _+=,.@-")

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from gateway import statements
+from gateway.context import ACCOUNT_ROLE
 from gateway.statements import Statement
 from gateway.tenants.errors import RegistryError, TakenError
 from gateway.tenants.secrets import MasterKey
@@ -199,6 +200,14 @@ class PostgresRegistry:
             "prefix": key.prefix,
             "read_only": key.read_only,
         }
+
+
+def check_role(key: NewAccessKey, roles: frozenset[str]) -> None:
+    """Raise RegistryError unless the key's role is one of these, and an account's has a subject."""
+    if key.role not in roles:
+        raise RegistryError(f"the role must be one of {', '.join(sorted(roles))}")
+    if key.role == ACCOUNT_ROLE and not key.subject:
+        raise RegistryError("an account needs a subject")
 
 
 def check_key(key: NewAccessKey) -> str:

@@ -62,6 +62,30 @@ async def test_role_outside_the_allow_list_is_refused_without_a_connection(sessi
     assert refused.value.code.name == "AccessDenied"
 
 
+async def test_further_role_is_let_in_with_what_the_database_gives_it(
+    database: Databases, owner: psycopg.Connection
+) -> None:
+    owner.execute("CREATE ROLE scope_moderator NOLOGIN")
+    owner.execute("GRANT authenticated TO scope_moderator")
+    owner.execute("GRANT scope_moderator TO rowlock_gateway")
+    roles = frozenset({"scope_moderator", "scope_missing"})
+    session = Session(
+        database.gateway_url, pool_size=3, pool_timeout_seconds=5, statement_timeout_seconds=30, further_roles=roles
+    )
+    await session.open()
+    try:
+        [row] = await session.fetch(Scope(role="scope_moderator", operation="x"), _SQL["who_am_i"])
+        assert row[0] == "scope_moderator"
+        with pytest.raises(StorageError) as missing:
+            await session.fetch(Scope(role="scope_missing", operation="x"), _SQL["who_am_i"])
+        assert missing.value.code.name == "AccessDenied"
+        [row] = await session.fetch(ANON, _SQL["who_am_i"])
+        assert row[0] == "anon"
+    finally:
+        await session.close()
+        owner.execute("DROP ROLE scope_moderator")
+
+
 async def test_transaction_keeps_one_scope_and_one_snapshot_of_settings(session: Session) -> None:
     async with session.transaction(user(ALICE, team="blue")) as transaction:
         first = await transaction.fetch(_SQL["who_am_i"])
