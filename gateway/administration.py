@@ -1,23 +1,25 @@
 """What operators do with tenants, whether over the admin API or on the command line."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
 from gateway import accounts
 from gateway.auth.credentials import allowed_roles
+from gateway.blobs.backends import require_sound
 from gateway.config import Settings
-from gateway.errors import StorageError
+from gateway.errors import StartupError, StorageError
 from gateway.jobs.preparation import Preparer, fingerprint
 from gateway.metadata import quota
 from gateway.metadata.migrate import MigrationError
 from gateway.tenants import audit
+from gateway.tenants.choices import TenantBackends
 from gateway.tenants.control import PostgresControlDatabase
-from gateway.tenants.directory import StoredTenant, TenantDirectory
+from gateway.tenants.directory import NewTenant, StoredTenant, TenantDirectory, TenantInfo
 from gateway.tenants.errors import RegistryError, UnknownError
 from gateway.tenants.jwks import JwkStore
 from gateway.tenants.migrations import MigrationState, MigrationStates
@@ -87,6 +89,22 @@ class Administration:
         """Raise UnknownError unless there is this tenant; the implicit one always is."""
         if tenant_id != DEFAULT_TENANT:
             await self.directory.read(tenant_id)
+
+    async def create_tenant(self, tenant: NewTenant) -> TenantInfo:
+        """Store a new tenant; see :meth:`TenantDirectory.create`."""
+        await self._check_backends(tenant.backends)
+        return await self.directory.create(tenant)
+
+    async def update_tenant(self, tenant_id: str, changes: Mapping[str, Any]) -> TenantInfo:
+        """Change a tenant; see :meth:`TenantDirectory.update`."""
+        await self._check_backends(changes.get("backends") or {})
+        return await self.directory.update(tenant_id, changes)
+
+    async def _check_backends(self, document: Mapping[str, Any]) -> None:
+        try:
+            await asyncio.to_thread(require_sound, self._settings, TenantBackends.of(document))
+        except StartupError as error:
+            raise RegistryError(str(error)) from None
 
     async def create_key(self, tenant_id: str, key: NewAccessKey) -> AccessKeyInfo:
         """Store a key of a tenant. One with a subject needs the tenant's database, where its account is registered."""

@@ -21,6 +21,7 @@ from gateway.jobs.epoch import EpochKeeper
 from gateway.operations.services import Limits, Services
 from gateway.telemetry.events import RequestLog
 from gateway.telemetry.logging import log_facts
+from gateway.tenants.choices import ALL_FEATURES, TenantFeatures
 from gateway.tenants.control import PostgresControlDatabase
 from gateway.tenants.limits import NO_LIMITS, Admission, TenantLimits
 from gateway.tenants.registry import DEFAULT_TENANT, PostgresRegistry
@@ -54,6 +55,7 @@ class TenantApplication:
         tokens: UserTokens,
         *,
         limits: TenantLimits = NO_LIMITS,
+        features: TenantFeatures = ALL_FEATURES,
     ) -> None:
         self._session = open_session(settings, place)
         self._epochs = EpochKeeper(self._session, host_name(settings), settings.epoch_heartbeat_seconds)
@@ -83,6 +85,7 @@ class TenantApplication:
             tokens,
             temporary,
             url_signer(settings, master_key, tenant.id, tokens),
+            features,
         )
         self._admission = Admission(limits) if limits.admits_less else None
         self.running = 0

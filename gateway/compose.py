@@ -17,6 +17,7 @@ from gateway.errors import StartupError
 from gateway.jobs.epoch import EpochKeeper
 from gateway.metadata.session import Session
 from gateway.operations.encryption import Encryption
+from gateway.tenants.choices import NO_BACKENDS, TenantBackends
 from gateway.tenants.directory import StoredTenant
 from gateway.tenants.registry import DEFAULT_TENANT
 from gateway.tenants.secrets import MasterKey
@@ -37,6 +38,7 @@ class Place:
     kept_connections: int = 1
     most_blob_threads: int | None = None
     encryption_threads: int = _ENCRYPTION_THREADS
+    backends: TenantBackends = NO_BACKENDS
 
     @classmethod
     def of_single_tenant(cls, settings: Settings, gateway_url: str) -> "Place":
@@ -54,6 +56,7 @@ class Place:
             kept_connections=0,
             most_blob_threads=_TENANT_THREADS,
             encryption_threads=_TENANT_THREADS,
+            backends=TenantBackends.of(tenant.backends),
         )
 
 
@@ -84,14 +87,15 @@ def open_stores(settings: Settings, place: Place, epoch: Epoch) -> BlobStores:
     """The tenant's stores of bytes. Raises OSError if a directory cannot be used, StartupError for a wrong setting."""
     stores: dict[str, BlobStore] = {}
     replicas: dict[str, BlobStore] = {}
-    for name, options in backends.described(settings).items():
+    for name, options in backends.described(settings, place.backends).items():
         home = replicas if backends.is_replica(options) else stores
         home[name] = backends.open_backend(
             settings, name, options, place.tenant_id or DEFAULT_TENANT, most_threads=place.most_blob_threads
         )
-    default = stores.get(settings.default_backend)
+    chosen = backends.default_name(settings, place.backends)
+    default = stores.get(chosen)
     if default is None:
-        raise StartupError(f"ROWLOCK_DEFAULT_BACKEND: {settings.default_backend} is a replica")
+        raise StartupError(f"the default backend {chosen} is a replica")
     return BlobStores(stores, default, epoch, replicas)
 
 

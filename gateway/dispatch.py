@@ -25,15 +25,21 @@ class Dispatch:
         self._domain: Final = f".{domain}".encode("ascii") if domain else None
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        is_rest, mount = self.read(scope)
+        if mount is not None:
+            scope = {**scope, "root_path": mount}
+        await (self._rest if is_rest else self._s3)(scope, receive, send)
+
+    def read(self, scope: Scope) -> tuple[bool, str | None]:
+        """Whether a request is the JSON API's, and what its front is mounted at; None: at nothing."""
         path: bytes = scope["raw_path"]
         mount = PREFIX if _is_under(path, PREFIX) else ""
         on_rest_port = self._rest_port is not None and (scope.get("server") or (None, None))[1] == self._rest_port
         if not on_rest_port and (not mount or self._is_bucket_host(scope)):
-            await self._s3(scope, receive, send)
-        elif _is_under(path, mount + _S3):
-            await self._s3({**scope, "root_path": mount + _S3}, receive, send)
-        else:
-            await self._rest({**scope, "root_path": mount}, receive, send)
+            return False, None
+        if _is_under(path, mount + _S3):
+            return False, mount + _S3
+        return True, mount
 
     def _is_bucket_host(self, scope: Scope) -> bool:
         if self._domain is None:

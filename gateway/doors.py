@@ -1,7 +1,7 @@
 """The doors of one tenant: S3 with STS before it, and the JSON API beside it where the settings have it."""
 
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
 
 from gateway.auth.credentials import allowed_roles
 from gateway.auth.identify import Identify
@@ -20,25 +20,43 @@ from gateway.rest.front import RestFront
 from gateway.s3.front import FrontLimits, S3Front
 from gateway.sts.actions import Actions
 from gateway.sts.front import StsFront
+from gateway.tenants.choices import ALL_FEATURES, TenantFeatures
 from gateway.tenants.secrets import MasterKey
 from gateway.wire.addressing import RESERVED_BUCKET
 from gateway.wire.body import BodyLimits
 from gateway.wire.drain import Application, Receive, Send
 
+Refuse = Callable[[StorageError, MutableMapping[str, Any], Send], Awaitable[None]]
+
 
 class Doors:
     """An ASGI application for the requests of one tenant, and for refusals made before any of it was understood."""
 
-    def __init__(self, application: Application, s3: S3Front) -> None:
-        self._application = application
-        self._s3 = s3
+    def __init__(self, s3: Application, rest: RestFront | None, refuse_s3: Refuse, dispatch: Dispatch | None) -> None:
+        self._application: Final[Application] = dispatch or s3
+        self._rest: Final = rest
+        self._refuse_s3: Final = refuse_s3
+        self._dispatch: Final = dispatch
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)
 
     async def refuse(self, error: StorageError, scope: MutableMapping[str, Any], send: Send) -> None:
-        """Answer with an error as S3 writes it."""
-        await self._s3.refuse(error, scope, send)
+        """Answer with an error as the door the request came to writes it."""
+        if self._rest is not None and self._dispatch is not None and self._dispatch.read(scope)[0]:
+            await self._rest.refuse(error, scope, send)
+        else:
+            await self._refuse_s3(error, scope, send)
+
+
+class ClosedDoor:
+    """What a tenant without S3 answers there."""
+
+    def __init__(self, refuse: Refuse) -> None:
+        self._refuse: Final = refuse
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        await self._refuse(StorageError("AccessDenied"), scope, send)
 
 
 def open_doors(
@@ -49,8 +67,10 @@ def open_doors(
     tokens: UserTokens,
     temporary: TemporaryKeys,
     signer: UrlSigner,
+    features: TenantFeatures = ALL_FEATURES,
 ) -> Doors:
-    """Every front there is, on the same operations."""
+    """Every front the tenant has, on the same operations."""
+    has_rest = settings.rest and features.rest
     limits = FrontLimits.of(settings)
     s3 = S3Front(
         OPERATIONS,
@@ -62,16 +82,18 @@ def open_doors(
         limits=limits,
         reserved=frozenset({RESERVED_BUCKET}) if settings.rest else frozenset(),
     )
-    sts = StsFront(
-        identify,
-        Actions(tenant, tokens.verifier, temporary, roles=allowed_roles(settings)),
-        s3,
-        domain=settings.domain,
-        body_limits=limits.body,
-        send_idle_seconds=limits.send_idle_seconds,
-    )
-    if not settings.rest:
-        return Doors(sts, s3)
+    front: Application = s3 if features.s3 else ClosedDoor(s3.refuse)
+    if features.s3 and features.sts:
+        front = StsFront(
+            identify,
+            Actions(tenant, tokens.verifier, temporary, roles=allowed_roles(settings)),
+            s3,
+            domain=settings.domain,
+            body_limits=limits.body,
+            send_idle_seconds=limits.send_idle_seconds,
+        )
+    if not has_rest:
+        return Doors(front, None, s3.refuse, None)
     rest = RestFront(
         Api(services, signer, _rest_limits(settings, services)),
         identify.bearer,
@@ -79,7 +101,8 @@ def open_doors(
         send_idle_seconds=settings.send_idle_seconds,
         origins=frozenset(origin.strip() for origin in settings.rest_cors_origins.split(",")),
     )
-    return Doors(Dispatch(sts, rest, rest_port=settings.rest_port, domain=settings.domain), s3)
+    dispatch = Dispatch(front, rest, rest_port=settings.rest_port, domain=settings.domain)
+    return Doors(front, rest, s3.refuse, dispatch)
 
 
 def temporary_keys(master_key: MasterKey) -> TemporaryKeys:

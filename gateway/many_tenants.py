@@ -17,16 +17,17 @@ from gateway.auth.bearer import TokenKeys, TokenVerifier
 from gateway.auth.credentials import CredentialStore, TenantCredentials
 from gateway.auth.jwk import UnusableKey
 from gateway.auth.temporary import is_temporary
-from gateway.auth.token_settings import UserTokens, anon_token, token_rules
+from gateway.auth.token_settings import UserTokens, anon_token, rules_of
 from gateway.compose import Place
 from gateway.config import Settings
 from gateway.context import Tenant
 from gateway.doors import temporary_keys
-from gateway.errors import StorageError
+from gateway.errors import StartupError, StorageError
 from gateway.fleet import Fleet
 from gateway.jobs.preparation import Preparer
 from gateway.nobody import nobody
 from gateway.tenants.cache import Cache, Freshness
+from gateway.tenants.choices import TenantFeatures
 from gateway.tenants.control import PostgresControlDatabase
 from gateway.tenants.directory import StoredTenant, TenantDirectory
 from gateway.tenants.jwks import JwkStore, StoredJwk
@@ -144,7 +145,11 @@ class ManyTenants:
     async def _open(self, tenant: StoredTenant) -> TenantApplication:
         await self._preparer.ensure(tenant, wait_seconds=_PREPARE_SECONDS)
         keys = await self._jwks.keys_of(tenant.id)
-        application = await asyncio.to_thread(self._build, tenant, keys)
+        try:
+            application = await asyncio.to_thread(self._build, tenant, keys)
+        except StartupError as error:
+            _log.error("tenant_backends_unusable", tenant=tenant.id, error=str(error))
+            raise StorageError("ServiceUnavailable") from error
         try:
             await application.start()
         except BaseException:
@@ -157,7 +162,8 @@ class ManyTenants:
         shared = () if tenant.jwt_secret is None else (tenant.jwt_secret,)
         documents = ({"keys": [dict(key.jwk) for key in keys]},) if keys else ()
         try:
-            verifier = TokenVerifier(TokenKeys(shared, documents), token_rules(settings))
+            rules = rules_of(settings, tenant.jwt_audience, tenant.jwt_issuer)
+            verifier = TokenVerifier(TokenKeys(shared, documents, tenant.jwks_url), rules)
         except UnusableKey as error:
             _log.error("tenant_keys_unusable", tenant=tenant.id, error=str(error))
             raise StorageError("ServiceUnavailable") from error
@@ -169,6 +175,7 @@ class ManyTenants:
             self._master_key,
             UserTokens(verifier, None if not shared else anon_token(shared[0]), shared),
             limits=tenant.limits,
+            features=TenantFeatures.of(tenant.features),
         )
 
     def _on_change(self, channel: str, name: str) -> None:

@@ -44,9 +44,15 @@ class TenantChanges(Model):
     jwt_secret: SecretStr | None = Field(None, description="Secret that the tokens of users are signed with")
     description: str | None = None
     region: str | None = Field(None, description="Region that requests must be signed for (default: the server's)")
+    jwks_url: str | None = Field(None, description="https URL of the JWKS that the issuer of users' tokens publishes")
+    jwt_audience: str | None = Field(None, description="Audiences, comma-separated: a token must name one of them")
+    jwt_issuer: str | None = Field(None, description="Issuers, comma-separated: a token must be from one of them")
     limits: Limits | None = None
-    features: dict[str, Any] | None = None
-    backends: dict[str, Any] | None = None
+    features: dict[str, Any] | None = Field(None, description="Doors it has or not: s3, rest, sts")
+    backends: dict[str, Any] | None = Field(
+        None,
+        description="default: the backend of its buckets; named: its own, as in ROWLOCK_BACKENDS",
+    )
     hosts: list[str] | None = Field(None, description="Further host names that lead to this tenant")
 
     def given(self) -> dict[str, Any]:
@@ -79,6 +85,9 @@ class Tenant(Model):
     status: Literal["active", "suspended"]
     description: str | None
     region: str | None
+    jwks_url: str | None
+    jwt_audience: str | None
+    jwt_issuer: str | None
     limits: Limits
     features: dict[str, Any]
     backends: dict[str, Any]
@@ -93,6 +102,9 @@ class Tenant(Model):
             status=info.status,
             description=info.description,
             region=info.region,
+            jwks_url=info.jwks_url,
+            jwt_audience=info.jwt_audience,
+            jwt_issuer=info.jwt_issuer,
             limits=Limits(**info.limits.document),
             features=dict(info.features),
             backends=dict(info.backends),

@@ -60,7 +60,7 @@ async def list_tenants(administration: Administration, asked: Asked) -> models.T
 
 async def create_tenant(administration: Administration, asked: Asked) -> models.Tenant:
     body: models.NewTenant = asked.body
-    return models.Tenant.of(await administration.directory.create(NewTenant(**body.given())))
+    return models.Tenant.of(await administration.create_tenant(NewTenant(**body.given())))
 
 
 async def get_tenant(administration: Administration, asked: Asked) -> models.Tenant:
@@ -69,7 +69,7 @@ async def get_tenant(administration: Administration, asked: Asked) -> models.Ten
 
 async def update_tenant(administration: Administration, asked: Asked) -> models.Tenant:
     body: models.TenantChanges = asked.body
-    return models.Tenant.of(await administration.directory.update(asked.path["id"], body.given()))
+    return models.Tenant.of(await administration.update_tenant(asked.path["id"], body.given()))
 
 
 async def delete_tenant(administration: Administration, asked: Asked) -> None:
@@ -101,7 +101,7 @@ async def get_limits(administration: Administration, asked: Asked) -> models.Lim
 
 async def set_limits(administration: Administration, asked: Asked) -> models.Limits:
     body: models.Limits = asked.body
-    info = await administration.directory.update(asked.path["id"], {"limits": body.limits()})
+    info = await administration.update_tenant(asked.path["id"], {"limits": body.limits()})
     return models.Limits(**info.limits.document)
 
 

@@ -62,7 +62,12 @@ def token_keys(settings: Settings) -> TokenKeys:
 
 def token_rules(settings: Settings) -> TokenRules:
     """What claims must say."""
-    return TokenRules(allowed_roles(settings), _names(settings.jwt_audience), _names(settings.jwt_issuer))
+    return rules_of(settings, settings.jwt_audience, settings.jwt_issuer)
+
+
+def rules_of(settings: Settings, audience: str | None, issuer: str | None) -> TokenRules:
+    """What claims must say where audiences and issuers are these lists, with commas between."""
+    return TokenRules(allowed_roles(settings), _names(audience), _names(issuer))
 
 
 def anon_key(settings: Settings) -> str | None:

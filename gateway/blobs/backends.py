@@ -21,6 +21,7 @@ from gateway.blobs.memory import MemoryStore
 from gateway.blobs.protocol import BlobStore
 from gateway.config import Settings
 from gateway.errors import StartupError
+from gateway.tenants.choices import NO_BACKENDS, TenantBackends
 from gateway.tenants.directory import check_tenant_id
 from gateway.tenants.registry import DEFAULT_TENANT
 
@@ -51,8 +52,8 @@ class MemoryOptions(BaseModel):
     max_bytes: int = Field(256 * 1024 * 1024, ge=1)
 
 
-def described(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
-    """Every backend's options by name, references not resolved. Raises StartupError."""
+def described(settings: Settings, own: TenantBackends = NO_BACKENDS) -> Mapping[str, Mapping[str, Any]]:
+    """Every backend's options by name, a tenant's own included, references not resolved. Raises StartupError."""
     text = settings.backends
     if settings.backends_file is not None:
         if text is not None:
@@ -67,18 +68,31 @@ def described(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
         raise StartupError(f"ROWLOCK_BACKENDS: not JSON: {error}") from error
     if not isinstance(named, dict) or not all(isinstance(options, dict) for options in named.values()):
         raise StartupError('ROWLOCK_BACKENDS: not of the form {"name": {"kind": …}, …}')
-    for name in named:
-        if not name or len(name) > _MAX_NAME or not all(letter.isalnum() or letter in "-_" for letter in name):
-            raise StartupError(f"ROWLOCK_BACKENDS: a name is made of letters, digits, - and _, not {name[:80]!r}")
+    _require_names(named)
     named.setdefault(FILE_BACKEND, {"kind": "file"})
     if settings.default_backend not in named:
         raise StartupError(f"ROWLOCK_DEFAULT_BACKEND: there is no backend {settings.default_backend!r}")
-    return named
+    _require_names(own.named)
+    every = {**named, **own.named}
+    if own.default is not None and own.default not in every:
+        raise StartupError(f"there is no backend {own.default!r}")
+    return every
 
 
-def require_sound(settings: Settings) -> None:
-    """Look at every setting of backends before a server is started. Raises StartupError."""
-    for name, options in described(settings).items():
+def default_name(settings: Settings, own: TenantBackends = NO_BACKENDS) -> str:
+    """The backend of buckets that name none."""
+    return own.default or settings.default_backend
+
+
+def _require_names(named: Mapping[str, Any]) -> None:
+    for name in named:
+        if not name or len(name) > _MAX_NAME or not all(letter.isalnum() or letter in "-_" for letter in name):
+            raise StartupError(f"the name of a backend is made of letters, digits, - and _, not {name[:80]!r}")
+
+
+def require_sound(settings: Settings, own: TenantBackends = NO_BACKENDS) -> None:
+    """Look at every option of every backend, before a server is started or a tenant stored. Raises StartupError."""
+    for name, options in described(settings, own).items():
         given = {key: _resolved(name, key, value) for key, value in options.items() if key not in ("kind", "replica")}
         kind = str(options.get("kind"))
         with _told(name):

@@ -31,6 +31,11 @@ def create(
     jwt_secret: Url = None,
     description: str | None = None,
     region: str | None = None,
+    jwks_url: str | None = None,
+    jwt_audience: str | None = None,
+    jwt_issuer: str | None = None,
+    features: str | None = None,
+    backends: str | None = None,
     limits: str = "{}",
     host: list[str] | None = None,
     as_json: AsJson = False,
@@ -53,6 +58,16 @@ def create(
         What it is.
     region
         Region that its requests must be signed for.
+    jwks_url
+        https URL of the keys that the issuer of its users' tokens publishes.
+    jwt_audience
+        Audiences, comma-separated: a token must name one of them.
+    jwt_issuer
+        Issuers, comma-separated: a token must be from one of them.
+    features
+        JSON object of doors it has or not: {"s3": true, "rest": true, "sts": false}.
+    backends
+        JSON object: `default`, the backend of its buckets, and `named`, backends of its own (docs/backends.md).
     limits
         JSON object of limits; see `rowlock tenants limits --help`.
     host
@@ -68,10 +83,15 @@ def create(
         jwt_secret=read_secret(jwt_secret, "--jwt-secret"),
         description=description,
         region=region,
+        jwks_url=jwks_url,
+        jwt_audience=jwt_audience,
+        jwt_issuer=jwt_issuer,
+        features=_object(features or "{}", "--features"),
+        backends=_object(backends or "{}", "--backends"),
         limits=_limits(limits),
         hosts=tuple(host or ()),
     )
-    show(models.Tenant.of(administer(lambda administration: administration.directory.create(new))), as_json=as_json)
+    show(models.Tenant.of(administer(lambda administration: administration.create_tenant(new))), as_json=as_json)
 
 
 @app.command(name="list")
@@ -108,6 +128,11 @@ def update(
     jwt_secret: Url = None,
     description: str | None = None,
     region: str | None = None,
+    jwks_url: str | None = None,
+    jwt_audience: str | None = None,
+    jwt_issuer: str | None = None,
+    features: str | None = None,
+    backends: str | None = None,
     host: list[str] | None = None,
     as_json: AsJson = False,
 ) -> None:
@@ -119,6 +144,11 @@ def update(
         "jwt_secret": read_secret(jwt_secret, "--jwt-secret"),
         "description": description,
         "region": region,
+        "jwks_url": jwks_url,
+        "jwt_audience": jwt_audience,
+        "jwt_issuer": jwt_issuer,
+        "features": None if features is None else _object(features or "{}", "--features"),
+        "backends": None if backends is None else _object(backends or "{}", "--backends"),
         "hosts": None if host is None else tuple(name for name in host if name),
     }
     changes = {name: None if value == "" else value for name, value in given.items() if value is not None}
@@ -180,7 +210,7 @@ def health(tenant: str, /, *, as_json: AsJson = False) -> int:
 
 
 def _updated(tenant: str, changes: Mapping[str, Any]) -> models.Tenant:
-    return models.Tenant.of(administer(lambda administration: administration.directory.update(tenant, changes)))
+    return models.Tenant.of(administer(lambda administration: administration.update_tenant(tenant, changes)))
 
 
 def _limits(text: str) -> TenantLimits:
@@ -191,3 +221,13 @@ def _limits(text: str) -> TenantLimits:
         raise StartupError(f"limits: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise StartupError("limits are a JSON object") from error
+
+
+def _object(text: str, option: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise StartupError(f"{option} is a JSON object")
+    return found

@@ -76,6 +76,12 @@ class RestFront:
             response = self._refusal(error, request_id, log)
             log.bytes_out = await self._send(response, scope, send, request_id)
 
+    async def refuse(self, error: StorageError, scope: Scope, send: Send) -> None:
+        """Answer a request with an error that was found before anything of it was understood."""
+        log: RequestLog = scope["rowlock.log"]
+        request_id: str = scope["rowlock.request_id"]
+        log.bytes_out = await self._send(self._refusal(error, request_id, log), scope, send, request_id)
+
     async def _answer(self, scope: Scope, receive: Receive, request_id: str, log: RequestLog) -> Response:
         request = RawRequest.from_scope(scope, request_id)
         path = request.raw_path[len(request.mount) :] or b"/"

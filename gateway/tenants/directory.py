@@ -15,6 +15,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from gateway import statements
+from gateway.tenants.choices import TenantBackends, TenantFeatures, check_jwks_url
 from gateway.tenants.errors import RegistryError, TakenError, UnknownError
 from gateway.tenants.limits import TenantLimits
 from gateway.tenants.registry import PAGE_LIMIT, ControlDatabase
@@ -48,6 +49,9 @@ class TenantInfo:
     status: Status
     description: str | None
     region: str | None
+    jwks_url: str | None
+    jwt_audience: str | None
+    jwt_issuer: str | None
     limits: TenantLimits
     features: Mapping[str, Any]
     backends: Mapping[str, Any]
@@ -89,6 +93,9 @@ class NewTenant:
     jwt_secret: str | None = field(default=None, repr=False)
     description: str | None = None
     region: str | None = None
+    jwks_url: str | None = None
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
     limits: TenantLimits = field(default_factory=TenantLimits)
     features: Mapping[str, Any] = field(default_factory=dict)
     backends: Mapping[str, Any] = field(default_factory=dict)
@@ -204,7 +211,8 @@ class TenantDirectory:
         return columns
 
 
-_CHANGEABLE: Final = (*SEALED, "description", "region", "limits", "features", "backends", "hosts")
+_TEXTS: Final = ("description", "region", "jwt_audience", "jwt_issuer")
+_CHANGEABLE: Final = (*SEALED, *_TEXTS, "jwks_url", "limits", "features", "backends", "hosts")
 
 
 def check_tenant_id(tenant_id: str) -> None:
@@ -230,13 +238,17 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
     secret = values.get("jwt_secret")
     if secret is not None and len(secret) < MIN_JWT_SECRET_LENGTH:
         raise RegistryError(f"a jwt_secret has at least {MIN_JWT_SECRET_LENGTH} characters")
-    for name in ("description", "region"):
+    for name in _TEXTS:
         text = values.get(name)
         if text is not None and (not 1 <= len(text) <= MAX_TEXT_LENGTH or not text.isprintable()):
             raise RegistryError(f"{name} has 1 to {MAX_TEXT_LENGTH} printable characters")
     for name in ("features", "backends"):
         if len(json.dumps(dict(values.get(name) or {}))) > MAX_DOCUMENT_BYTES:
             raise RegistryError(f"{name} is a JSON object of at most {MAX_DOCUMENT_BYTES} bytes")
+    if (url := values.get("jwks_url")) is not None:
+        check_jwks_url(url)
+    TenantFeatures.of(values.get("features") or {})
+    TenantBackends.of(values.get("backends") or {})
     checked = dict(values)
     if "hosts" in values:
         hosts = tuple(sorted({host.lower().rstrip(".") for host in values["hosts"]}))
@@ -248,8 +260,8 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _facts(row: tuple[Any, ...]) -> dict[str, Any]:
     names = (
-        "id", "status", "description", "region", "limits", "features", "backends", "revision", "created_at",
-        "updated_at", "hosts",
+        "id", "status", "description", "region", "jwks_url", "jwt_audience", "jwt_issuer", "limits",
+        "features", "backends", "revision", "created_at", "updated_at", "hosts",
     )  # fmt: skip
     facts = dict(zip(names, row, strict=True))
     return facts | {"limits": TenantLimits.of(facts["limits"]), "hosts": tuple(facts["hosts"])}

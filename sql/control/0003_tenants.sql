@@ -12,6 +12,10 @@ CREATE TABLE control.tenants (
     owner_url bytea,
     pool_url bytea,
     jwt_secret bytea,
+    -- who else signs its users' tokens, and what these must say: lists with commas between
+    jwks_url text CHECK (jwks_url <> ''),
+    jwt_audience text CHECK (jwt_audience <> ''),
+    jwt_issuer text CHECK (jwt_issuer <> ''),
     limits jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(limits) = 'object'),
     features jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(features) = 'object'),
     backends jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(backends) = 'object'),

@@ -1,6 +1,7 @@
 -- name: find_tenant
 -- A tenant that may be used now.
-select t.id, t.status, t.description, t.region, t.limits, t.features, t.backends, t.revision, t.created_at, t.updated_at,
+select t.id, t.status, t.description, t.region, t.jwks_url, t.jwt_audience, t.jwt_issuer,
+    t.limits, t.features, t.backends, t.revision, t.created_at, t.updated_at,
     array(select h.host from control.tenant_hosts as h where h.tenant_id = t.id order by h.host) as hosts,
     t.database_url, t.owner_url, t.pool_url, t.jwt_secret
 from control.tenants as t
@@ -8,7 +9,8 @@ where t.id = %(id)s and t.status = 'active' and t.database_url is not null;
 
 -- name: read_tenant
 -- A tenant, whatever its status.
-select t.id, t.status, t.description, t.region, t.limits, t.features, t.backends, t.revision, t.created_at, t.updated_at,
+select t.id, t.status, t.description, t.region, t.jwks_url, t.jwt_audience, t.jwt_issuer,
+    t.limits, t.features, t.backends, t.revision, t.created_at, t.updated_at,
     array(select h.host from control.tenant_hosts as h where h.tenant_id = t.id order by h.host) as hosts,
     t.database_url, t.owner_url, t.pool_url, t.jwt_secret
 from control.tenants as t
@@ -19,7 +21,8 @@ select h.tenant_id from control.tenant_hosts as h where h.host = %(host)s;
 
 -- name: list_tenants
 -- A page of tenants without their secrets, in order of the id.
-select t.id, t.status, t.description, t.region, t.limits, t.features, t.backends, t.revision, t.created_at, t.updated_at,
+select t.id, t.status, t.description, t.region, t.jwks_url, t.jwt_audience, t.jwt_issuer,
+    t.limits, t.features, t.backends, t.revision, t.created_at, t.updated_at,
     array(select h.host from control.tenant_hosts as h where h.tenant_id = t.id order by h.host) as hosts
 from control.tenants as t
 where t.id > %(after)s and t.status <> 'deleted' and t.database_url is not null
@@ -29,10 +32,11 @@ limit %(limit)s;
 -- name: create_tenant
 -- No row comes back when the id is or was in use.
 insert into control.tenants as t
-    (id, description, region, database_url, owner_url, pool_url, jwt_secret, limits, features, backends)
+    (id, description, region, database_url, owner_url, pool_url, jwt_secret, jwks_url, jwt_audience, jwt_issuer,
+     limits, features, backends)
 values
     (%(id)s, %(description)s, %(region)s, %(database_url)s, %(owner_url)s, %(pool_url)s, %(jwt_secret)s,
-     %(limits)s::jsonb, %(features)s::jsonb, %(backends)s::jsonb)
+     %(jwks_url)s, %(jwt_audience)s, %(jwt_issuer)s, %(limits)s::jsonb, %(features)s::jsonb, %(backends)s::jsonb)
 on conflict (id) do nothing
 returning t.id;
 
@@ -45,6 +49,9 @@ update control.tenants as t set
     owner_url = case when %(set_owner_url)s then %(owner_url)s else t.owner_url end,
     pool_url = case when %(set_pool_url)s then %(pool_url)s else t.pool_url end,
     jwt_secret = case when %(set_jwt_secret)s then %(jwt_secret)s else t.jwt_secret end,
+    jwks_url = case when %(set_jwks_url)s then %(jwks_url)s else t.jwks_url end,
+    jwt_audience = case when %(set_jwt_audience)s then %(jwt_audience)s else t.jwt_audience end,
+    jwt_issuer = case when %(set_jwt_issuer)s then %(jwt_issuer)s else t.jwt_issuer end,
     limits = case when %(set_limits)s then %(limits)s::jsonb else t.limits end,
     features = case when %(set_features)s then %(features)s::jsonb else t.features end,
     backends = case when %(set_backends)s then %(backends)s::jsonb else t.backends end

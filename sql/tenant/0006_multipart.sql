@@ -141,6 +141,8 @@ BEGIN
         END IF;
         RAISE SQLSTATE 'RL007';
     END IF;
+    -- For the quota: what the object will count, its parts count no more (0020).
+    PERFORM pg_catalog.set_config('rowlock.completing_upload', p_upload_id, true);
 END
 $$;
 

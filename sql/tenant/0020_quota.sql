@@ -51,6 +51,45 @@ BEGIN
     IF tg_op <> 'INSERT' THEN
         grown := grown - (SELECT coalesce(sum(o.size_bytes), 0) FROM old_rows AS o);
     END IF;
+    PERFORM rowlock.charge(grown - rowlock.discharged_parts());
+    RETURN NULL;
+END
+$$;
+
+-- The bytes of the parts of the upload that this transaction completes (lock_upload), once. Taken off in the statement
+-- that writes the object and not before: the row of the limits is locked from then on, and the key's lock comes first.
+CREATE FUNCTION rowlock.discharged_parts() RETURNS numeric
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+$$
+DECLARE
+    completing text := nullif(pg_catalog.current_setting('rowlock.completing_upload', true), '');
+BEGIN
+    IF completing IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM pg_catalog.set_config('rowlock.completing_upload', '', true),
+        pg_catalog.set_config('rowlock.discharged_upload', completing, true);
+    RETURN (
+        SELECT coalesce(sum(part.size), 0) FROM storage.s3_multipart_uploads_parts AS part
+        WHERE part.upload_id = completing);
+END
+$$;
+
+-- Parts of open uploads. Those of an upload that is being completed were taken off when its object was counted.
+CREATE FUNCTION rowlock.charge_parts() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
+$$
+DECLARE
+    discharged text := pg_catalog.current_setting('rowlock.discharged_upload', true);
+    grown numeric := 0;
+BEGIN
+    IF tg_op <> 'DELETE' THEN
+        SELECT coalesce(sum(n.size), 0) INTO grown FROM new_rows AS n WHERE n.upload_id IS DISTINCT FROM discharged;
+    END IF;
+    IF tg_op <> 'INSERT' THEN
+        grown := grown - (
+            SELECT coalesce(sum(o.size), 0) FROM old_rows AS o WHERE o.upload_id IS DISTINCT FROM discharged);
+    END IF;
     PERFORM rowlock.charge(grown);
     RETURN NULL;
 END
@@ -83,6 +122,8 @@ $$;
 
 ALTER FUNCTION rowlock.charge(numeric) OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.charge_objects() OWNER TO rowlock_engine;
+ALTER FUNCTION rowlock.discharged_parts() OWNER TO rowlock_engine;
+ALTER FUNCTION rowlock.charge_parts() OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.charge_truncate() OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.limit_uploads() OWNER TO rowlock_engine;
 
@@ -91,7 +132,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
 $$
 BEGIN
     PERFORM rowlock.require_gateway();
-    RETURN (SELECT coalesce(sum(o.size_bytes), 0) FROM storage.objects AS o);
+    RETURN (SELECT coalesce(sum(o.size_bytes), 0) FROM storage.objects AS o)
+        + (SELECT coalesce(sum(part.size), 0) FROM storage.s3_multipart_uploads_parts AS part);
 END
 $$;
 ALTER FUNCTION rowlock.stored_bytes() OWNER TO rowlock_engine;
@@ -107,11 +149,14 @@ BEGIN
     THEN
         RETURN;
     END IF;
-    LOCK TABLE storage.objects, storage.s3_multipart_uploads IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE storage.objects, storage.s3_multipart_uploads, storage.s3_multipart_uploads_parts IN ACCESS EXCLUSIVE MODE;
     DROP TRIGGER IF EXISTS charge_insert ON storage.objects;
     DROP TRIGGER IF EXISTS charge_update ON storage.objects;
     DROP TRIGGER IF EXISTS charge_delete ON storage.objects;
     DROP TRIGGER IF EXISTS charge_truncate ON storage.objects;
+    DROP TRIGGER IF EXISTS charge_insert ON storage.s3_multipart_uploads_parts;
+    DROP TRIGGER IF EXISTS charge_update ON storage.s3_multipart_uploads_parts;
+    DROP TRIGGER IF EXISTS charge_delete ON storage.s3_multipart_uploads_parts;
     DROP TRIGGER IF EXISTS limit_uploads ON storage.s3_multipart_uploads;
     IF p_storage_bytes IS NOT NULL THEN
         CREATE TRIGGER charge_insert AFTER INSERT ON storage.objects REFERENCING NEW TABLE AS new_rows
@@ -126,6 +171,15 @@ BEGIN
         ALTER TABLE storage.objects
             ENABLE ALWAYS TRIGGER charge_insert, ENABLE ALWAYS TRIGGER charge_update,
             ENABLE ALWAYS TRIGGER charge_delete, ENABLE ALWAYS TRIGGER charge_truncate;
+        CREATE TRIGGER charge_insert AFTER INSERT ON storage.s3_multipart_uploads_parts
+            REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION rowlock.charge_parts();
+        CREATE TRIGGER charge_update AFTER UPDATE ON storage.s3_multipart_uploads_parts
+            REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+            FOR EACH STATEMENT EXECUTE FUNCTION rowlock.charge_parts();
+        CREATE TRIGGER charge_delete AFTER DELETE ON storage.s3_multipart_uploads_parts
+            REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION rowlock.charge_parts();
+        ALTER TABLE storage.s3_multipart_uploads_parts ENABLE ALWAYS TRIGGER charge_insert,
+            ENABLE ALWAYS TRIGGER charge_update, ENABLE ALWAYS TRIGGER charge_delete;
     END IF;
     IF p_multipart_uploads IS NOT NULL THEN
         CREATE TRIGGER limit_uploads AFTER INSERT ON storage.s3_multipart_uploads

@@ -16,7 +16,8 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 def stored(tenant_id, revision=1):
     return StoredTenant(
-        id=tenant_id, status="active", description=None, region=None, limits=TenantLimits(), features={}, backends={},
+        id=tenant_id, status="active", description=None, region=None, jwks_url=None, jwt_audience=None,
+        jwt_issuer=None, limits=TenantLimits(), features={}, backends={},
         hosts=(), revision=revision, created_at=NOW, updated_at=NOW, database_url="postgresql:///x", owner_url=None,
         pool_url=None, jwt_secret=None,
     )  # fmt: skip
