@@ -136,7 +136,7 @@ def resident_kib(pid: int) -> list[int]:
         try:
             status = Path(f"/proc/{child}/status").read_text()
             command = Path(f"/proc/{child}/cmdline").read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
         if b"python" in command and "VmRSS:" in status:
             found.append(int(status.partition("VmRSS:")[2].split()[0]))

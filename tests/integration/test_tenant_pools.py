@@ -18,7 +18,7 @@ from gateway.tenants.control import PostgresControlDatabase
 from gateway.tenants.directory import NewTenant, TenantDirectory
 from gateway.tenants.secrets import MasterKey
 
-TENANTS = 220
+TENANTS = 100
 REQUESTS = 1500
 
 _SQL = parse(
