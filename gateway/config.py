@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     upload_url_seconds: int = Field(
         60, ge=1, le=31_536_000, description="How long a signed URL for an upload is good for"
     )
+    pending_upload_max_seconds: int = Field(
+        86_400, ge=1, le=31_536_000, description="Longest an upload may wait to be confirmed"
+    )
+    pending_uploads_max: int = Field(
+        10_000, ge=1, le=1_000_000, description="Most uploads that wait to be confirmed at a time"
+    )
     empty_bucket_max_objects: int = Field(
         200_000, ge=1, le=2**31 - 2, description="Most objects of a bucket that is emptied in one request"
     )

@@ -123,6 +123,8 @@ def _rest_limits(settings: Settings, services: Services) -> RestLimits:
         max_upload_bytes=services.limits.max_put_bytes,
         body=BodyLimits(settings.body_idle_seconds, settings.body_min_bytes_per_second),
         upload_url_seconds=settings.upload_url_seconds,
+        pending_max_seconds=settings.pending_upload_max_seconds,
+        pending_max_uploads=settings.pending_uploads_max,
         empty_bucket_max_objects=settings.empty_bucket_max_objects,
         strict_keys=settings.rest_strict_keys,
     )

@@ -51,6 +51,47 @@ def test_form_of_boto3(s3: Any, raw: RawClient, bucket: str) -> None:
     assert read(s3, bucket, "up/a b.txt") == b"content"
 
 
+def test_upload_in_three_phases_by_form_copy_and_lifecycle(s3: Any, raw: RawClient, bucket: str) -> None:
+    """The classic form of a confirmed upload: what is not copied away from ``pending/`` expires."""
+    rule = {"ID": "unconfirmed", "Status": "Enabled", "Filter": {"Prefix": "pending/"}, "Expiration": {"Days": 1}}
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    form = s3.generate_presigned_post(
+        bucket,
+        "pending/1f0c",
+        Fields={"x-amz-meta-username": "alice"},
+        Conditions=[
+            ["content-length-range", 1, 1000],
+            ["starts-with", "$Content-Type", "image/"],
+            ["eq", "$x-amz-meta-username", "alice"],
+        ],
+        ExpiresIn=60,
+    )
+
+    def send(file: bytes, **fields: str) -> tuple[int, str | None]:
+        given = {
+            "Content-Type": "image/png",
+            **form["fields"],
+            **{name.replace("_", "-"): fields[name] for name in fields},
+        }
+        answer = forms.post(raw, f"/{bucket}", forms.body(given, file))
+        return answer.status, answer.code if answer.body else None
+
+    assert send(b"x" * 1001) == (400, "EntityTooLarge")
+    assert send(b"") == (400, "EntityTooSmall")
+    assert send(b"png", Content_Type="text/html") == (403, "AccessDenied")
+    assert send(b"png", x_amz_meta_username="bob") == (403, "AccessDenied")
+    assert not exists(s3, bucket, "pending/1f0c")
+    assert send(b"png") == (204, None)
+    waiting = s3.head_object(Bucket=bucket, Key="pending/1f0c")
+    assert 'rule-id="unconfirmed"' in waiting["Expiration"]
+    s3.copy_object(Bucket=bucket, Key="avatars/1f0c", CopySource=f"{bucket}/pending/1f0c")
+    s3.delete_object(Bucket=bucket, Key="pending/1f0c")
+    live = s3.get_object(Bucket=bucket, Key="avatars/1f0c")
+    assert (live["Body"].read(), live["ContentType"], live["Metadata"]) == (b"png", "image/png", {"username": "alice"})
+    assert "Expiration" not in live
+    assert keys_of(s3, bucket) == ["avatars/1f0c"]
+
+
 def test_headers_and_tags_are_kept(s3: Any, post: Post, bucket: str) -> None:
     fields = {
         "Content-Type": "text/plain; charset=utf-8", "Cache-Control": "max-age=1", "Content-Disposition": "inline",

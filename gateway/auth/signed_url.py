@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -37,11 +38,13 @@ class DownloadGrant:
 
 @dataclass(frozen=True, slots=True)
 class UploadGrant:
-    """What a URL for writing allows: one object, on behalf of ``owner``; with ``upsert`` in the place of another."""
+    """What a URL for writing allows: one object, on behalf of ``owner``; with ``upsert`` in the place of another. With
+    ``pending_id`` the bytes wait under that id to be confirmed."""
 
     expires_at: datetime
     owner: str | None
     upsert: bool
+    pending_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,19 @@ class UrlSigner:
         extra = {"transformations": transformations} if transformations else {}
         return self._sign(bucket, key, DOWNLOAD, lifetime_seconds, extra)
 
-    def sign_upload(self, bucket: str, key: str, *, owner: str | None, upsert: bool, lifetime_seconds: int) -> str:
+    def sign_upload(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        owner: str | None,
+        upsert: bool,
+        lifetime_seconds: int,
+        pending_id: UUID | None = None,
+    ) -> str:
         """A token by which an object may be uploaded."""
-        return self._sign(bucket, key, UPLOAD, lifetime_seconds, {"owner": owner, "upsert": upsert})
+        waits = {} if pending_id is None else {"pending": str(pending_id)}
+        return self._sign(bucket, key, UPLOAD, lifetime_seconds, {"owner": owner, "upsert": upsert, **waits})
 
     def verify_download(self, token: str, bucket: str, key: str) -> DownloadGrant:
         """Raises StorageError: InvalidJWT, ExpiredToken, InvalidSignature (for another object or purpose)."""
@@ -94,7 +107,12 @@ class UrlSigner:
     def verify_upload(self, token: str, bucket: str, key: str) -> UploadGrant:
         """The same for a token to upload by."""
         claims, expires_at = self._verify(token, bucket, key, UPLOAD)
-        return UploadGrant(expires_at, _text(claims, "owner"), claims.get("upsert") is True)
+        waits = claims.get("pending")
+        try:
+            pending_id = None if waits is None else UUID(waits)
+        except (ValueError, AttributeError, TypeError):
+            raise StorageError("InvalidJWT") from None
+        return UploadGrant(expires_at, _text(claims, "owner"), claims.get("upsert") is True, pending_id)
 
     def _sign(self, bucket: str, key: str, scope: str, lifetime_seconds: int, extra: Mapping[str, Any]) -> str:
         now = int(self._clock().timestamp())

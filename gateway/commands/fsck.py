@@ -39,8 +39,8 @@ def fsck(
             print(finding)
         print(
             f"{report.objects} objects in stores, {report.inline_objects} in rows, {report.parts} parts, "
-            f"{report.blobs} blobs ({report.in_flight} in flight): {report.missing} missing, {report.wrong} wrong, "
-            f"{report.ownerless} ownerless"
+            f"{report.pending} pending uploads, {report.blobs} blobs ({report.in_flight} in flight): "
+            f"{report.missing} missing, {report.wrong} wrong, {report.ownerless} ownerless"
         )
     return 0 if report.clean else 1
 

@@ -30,6 +30,7 @@ class FsckReport:
     objects: int = 0
     inline_objects: int = 0
     parts: int = 0
+    pending: int = 0
     blobs: int = 0
     in_flight: int = 0
     missing: int = 0
@@ -80,14 +81,23 @@ class Fsck:
         async for owner in engine.parts_with_blobs(self._session):
             report.parts += 1
             await self._check_owner(report, owner)
+        async for owner in engine.pending_with_blobs(self._session):
+            report.pending += 1
+            await self._check_owner(report, owner)
         async for item in engine.inline_objects(self._session):
             report.inline_objects += 1
-            if not self._is_row_sound(report, item):
-                report.wrong += 1
-                report.note(f"wrong bytes in the row of {item.bucket}/{item.key}")
+            self._check_row(report, item)
+        async for item in engine.inline_pending(self._session):
+            report.pending += 1
+            self._check_row(report, item)
         for store in self._blobs.stores.values():
             await self._check_store(report, store)
         return report
+
+    def _check_row(self, report: FsckReport, item: InlineObject) -> None:
+        if not self._is_row_sound(report, item):
+            report.wrong += 1
+            report.note(f"wrong bytes in the row of {item.bucket}/{item.key}")
 
     def _is_row_sound(self, report: FsckReport, item: InlineObject) -> bool:
         if len(item.content) != _stored_bytes(item.size_bytes, item.encryption):

@@ -25,6 +25,7 @@ _log = structlog.get_logger(__name__)
 
 _GARBAGE_PAGE: Final = 500
 _OWNERS_PAGE: Final = 500
+_PENDING_PAGE: Final = 500
 _CLAIM_SECONDS: Final = 300.0
 _ANSWER_KEPT_SECONDS: Final = 86_400.0
 # Longer than a write may be repeated after it lost its connection: pool, lock and statement timeouts together.
@@ -41,6 +42,7 @@ class SweepResult:
     quarantined_blobs: int
     swept_epochs: int
     purged_blobs: int
+    expired_uploads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Sweeper:
 
     async def sweep(self) -> SweepResult:
         """One round. Raises StorageError; what was done until then stays done, and the next round goes on."""
+        expired = await self._expire_pending_uploads()
         destroyed = await self._destroy_garbage()
         quarantined = swept = 0
         for epoch in await engine.declare_dead_epochs(self._session, self._policy.epoch_dead_seconds):
@@ -74,10 +77,21 @@ class Sweeper:
             purged += await store.purge_quarantine(self._policy.quarantine_seconds)
         await engine.forget_destroyed(self._session, _DESTROYED_KEPT_SECONDS)
         await engine.forget_completed_uploads(self._session, _ANSWER_KEPT_SECONDS)
-        result = SweepResult(destroyed, quarantined, swept, purged)
-        if any((destroyed, quarantined, swept, purged)):
-            _log.info("swept", destroyed=destroyed, quarantined=quarantined, epochs=swept, purged=purged)
+        result = SweepResult(destroyed, quarantined, swept, purged, expired)
+        if any((destroyed, quarantined, swept, purged, expired)):
+            _log.info(
+                "swept", destroyed=destroyed, quarantined=quarantined, epochs=swept, purged=purged, expired=expired
+            )
         return result
+
+    async def _expire_pending_uploads(self) -> int:
+        """How many lost their bytes because nobody confirmed them."""
+        expired = 0
+        while states := await engine.expire_pending_uploads(self._session, _PENDING_PAGE):
+            expired += states.count("pending")
+            if len(states) < _PENDING_PAGE:
+                break
+        return expired
 
     async def _destroy_garbage(self) -> int:
         destroyed = 0

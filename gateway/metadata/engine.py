@@ -140,6 +140,12 @@ async def forget_completed_uploads(session: Session, older_than_seconds: float) 
     )
 
 
+async def expire_pending_uploads(session: Session, page_size: int) -> list[str]:
+    """Remove uploads whose time to be confirmed is over, at most a page; the states they were in."""
+    rows = await session.fetch(system_scope("rowlock.sweep"), _SQL["expire_pending_uploads"], page_size=page_size)
+    return [row[0] for row in rows]
+
+
 async def objects_with_blobs(session: Session, page_size: int = 1000) -> AsyncIterator[OwnedBlobs]:
     """Every object whose bytes are in a backend."""
     after = _FIRST
@@ -155,10 +161,19 @@ async def objects_with_blobs(session: Session, page_size: int = 1000) -> AsyncIt
 
 async def parts_with_blobs(session: Session, page_size: int = 1000) -> AsyncIterator[OwnedBlobs]:
     """Every part of an open upload."""
+    async for owner in _single_blobs(session, "page_of_parts", page_size):
+        yield owner
+
+
+async def pending_with_blobs(session: Session, page_size: int = 1000) -> AsyncIterator[OwnedBlobs]:
+    """Every upload that waits to be confirmed and whose bytes are in a backend."""
+    async for owner in _single_blobs(session, "page_of_pending", page_size):
+        yield owner
+
+
+async def _single_blobs(session: Session, query: str, page_size: int) -> AsyncIterator[OwnedBlobs]:
     after = _FIRST
-    while rows := await session.fetch(
-        system_scope("rowlock.fsck"), _SQL["page_of_parts"], after=after, page_size=page_size
-    ):
+    while rows := await session.fetch(system_scope("rowlock.fsck"), _SQL[query], after=after, page_size=page_size):
         for row in rows:
             _, bucket, key, backend, blob_id, size, etag, encryption = row
             yield OwnedBlobs(bucket, key, backend, ((blob_id, size),), etag, json_document(encryption))
@@ -167,10 +182,19 @@ async def parts_with_blobs(session: Session, page_size: int = 1000) -> AsyncIter
 
 async def inline_objects(session: Session, page_size: int = 1000) -> AsyncIterator[InlineObject]:
     """Every object whose bytes are in its row."""
+    async for item in _inline(session, "page_of_inline", page_size):
+        yield item
+
+
+async def inline_pending(session: Session, page_size: int = 1000) -> AsyncIterator[InlineObject]:
+    """Every upload that waits to be confirmed and whose bytes are in its row."""
+    async for item in _inline(session, "page_of_pending_inline", page_size):
+        yield item
+
+
+async def _inline(session: Session, query: str, page_size: int) -> AsyncIterator[InlineObject]:
     after = _FIRST
-    while rows := await session.fetch(
-        system_scope("rowlock.fsck"), _SQL["page_of_inline"], after=after, page_size=page_size
-    ):
+    while rows := await session.fetch(system_scope("rowlock.fsck"), _SQL[query], after=after, page_size=page_size):
         for row in rows:
             _, bucket, key, content, size, etag, encryption = row
             yield InlineObject(bucket, key, content, size, etag, json_document(encryption))

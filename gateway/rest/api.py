@@ -20,11 +20,14 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the API allows. ``strict_keys``: only the names storage-api takes, which are ASCII."""
+    """What the API allows. ``strict_keys``: only the names storage-api takes, which are ASCII. ``pending_*``: how long
+    an upload may wait to be confirmed, and how many may."""
 
     max_upload_bytes: int
     body: BodyLimits
     upload_url_seconds: int
+    pending_max_seconds: int
+    pending_max_uploads: int
     empty_bucket_max_objects: int
     strict_keys: bool
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.errors import StorageError
-from gateway.rest import buckets, downloads, objects, schemas, uploads
+from gateway.rest import buckets, downloads, objects, pending, schemas, uploads
 from gateway.rest.api import Handler
 from gateway.rest.errors import unknown_route
 from gateway.rest.schemas import Schema
@@ -99,6 +99,8 @@ ROUTES: Final = (
         "/object/upload/sign/{bucket}/{key}",
         "storage.object.sign_upload_url",
         uploads.sign_upload,
+        body=Body.JSON,
+        document=schemas.UploadUrlRequest,
         writes=True,
     ),
     Route(
@@ -110,6 +112,34 @@ ROUTES: Final = (
         Access.SIGNED_URL,
         Body.OBJECT,
         query=schemas.UploadTokenQuery,
+        writes=True,
+    ),
+    Route(
+        "confirmUpload",
+        ("POST",),
+        "/object/upload/confirm/{bucket}/{key}",
+        "storage.object.confirm",
+        pending.confirm,
+        body=Body.JSON,
+        document=schemas.PendingUpload,
+        writes=True,
+    ),
+    Route(
+        "getPendingUpload",
+        ("GET",),
+        "/object/upload/pending/{bucket}/{key}",
+        "storage.object.pending_info",
+        pending.info,
+        query=schemas.PendingUpload,
+        writes=True,
+    ),
+    Route(
+        "cancelUpload",
+        ("DELETE",),
+        "/object/upload/pending/{bucket}/{key}",
+        "storage.object.pending_cancel",
+        pending.cancel,
+        query=schemas.PendingUpload,
         writes=True,
     ),
     Route(

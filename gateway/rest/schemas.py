@@ -5,6 +5,7 @@ Names and limits are Supabase's. Unknown members are ignored, and numbers and bo
 
 import re
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -196,6 +197,27 @@ class UploadTokenQuery(Schema):
     """The query of a signed URL for an upload."""
 
     token: Text
+
+
+class UploadUrlRequest(Schema):
+    """A URL to upload by. With ``confirm`` the bytes wait to be confirmed, for ``expiresIn`` seconds; without, it is
+    Supabase's, and good for as long as the server says."""
+
+    confirm: bool = False
+    expires_in: Annotated[Seconds | None, Field(alias="expiresIn")] = None
+
+
+class PendingUpload(Schema):
+    """An upload that waits to be confirmed, by its id or by the token it came with."""
+
+    id: UUID | None = None
+    token: Text | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "PendingUpload":
+        if (self.id is None) == (self.token is None):
+            raise PydanticCustomError("one_name", "must have either id or token")
+        return self
 
 
 class PurgeQuery(Schema):

@@ -1,20 +1,26 @@
 """Routes that store an object: raw bodies and forms, with the caller's token or with a signed URL's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, cast
+from uuid import uuid4
 
 from gateway.context import SERVICE_ROLE, AuthMethod, Call, Principal
 from gateway.errors import StorageError
 from gateway.metadata import objects as object_rows
 from gateway.metadata import storage_api
+from gateway.metadata.pending import PendingName
 from gateway.metadata.records import Headers
-from gateway.operations import objects
+from gateway.operations import objects, pending
 from gateway.operations.objects import NO_WRITE_CONDITION
+from gateway.operations.pending import Promise
 from gateway.operations.shapes import PutObjectInput
-from gateway.rest.api import Api, Asked, json_response
+from gateway.rest.api import Api, Asked, instant, json_response
+from gateway.rest.errors import invalid
 from gateway.rest.keys import require_key
 from gateway.rest.metadata import MAX_METADATA_BYTES, header_metadata, metadata
-from gateway.rest.schemas import UploadTokenQuery
+from gateway.rest.schemas import UploadTokenQuery, UploadUrlRequest
 from gateway.wire.body import BodyStream, open_body
 from gateway.wire.conditions import ANY, WriteCondition
 from gateway.wire.headers import safe_value, stored_content_encoding
@@ -31,17 +37,21 @@ _FORM: Final = FormRules(MAX_METADATA_BYTES + 64 * 1024, MAX_METADATA_BYTES + 64
 _FORM_OVERHEAD_BYTES: Final = 2 * (MAX_METADATA_BYTES + 64 * 1024)
 _PLACEHOLDER: Final = ".emptyFolderPlaceholder"
 _NONE_YET: Final = WriteCondition(if_none_match=ANY)
+# How long an upload waits whose signer does not say it.
+_PENDING_SECONDS: Final = 3600
 
 
 async def upload(api: Api, asked: Asked) -> Response:
     """Store an object under a new name, or with ``x-upsert: true`` under any."""
     upsert = asked.request.method == "PUT" or asked.headers.get("x-upsert") == "true"
     await _store(api, asked, asked.call, upsert=upsert)
-    return json_response(await _stored(api, asked))
+    return json_response(await stored(api, asked))
 
 
 async def sign_upload(api: Api, asked: Asked) -> Response:
     """A URL by which somebody else may upload this one object; the right to do so is looked at now."""
+    body = cast(UploadUrlRequest, asked.body)
+    lifetime_seconds = _lifetime_seconds(api, body)
     upsert = asked.headers.get("x-upsert") == "true"
     require_key(asked.key, strict=api.limits.strict_keys)
     try:
@@ -58,16 +68,33 @@ async def sign_upload(api: Api, asked: Asked) -> Response:
     except StorageError as error:
         # A type the bucket does not take is for the upload to find out, which will name it.
         if error.code.name != "InvalidMimeType":
-            raise _conflict(error) from None
+            raise conflict(error) from None
+    pending_id = uuid4() if body.confirm else None
     token = api.signer.sign_upload(
         asked.bucket,
         asked.key,
         owner=asked.call.principal.subject,
         upsert=upsert,
-        lifetime_seconds=api.limits.upload_url_seconds,
+        lifetime_seconds=lifetime_seconds,
+        pending_id=pending_id,
     )
-    url = f"/object/upload/sign/{asked.bucket}/{asked.key}?token={token}"
-    return json_response({"url": url, "token": token})
+    document = {"url": f"/object/upload/sign/{asked.bucket}/{asked.key}?token={token}", "token": token}
+    if pending_id is not None:
+        expires_at = api.signer.verify_upload(token, asked.bucket, asked.key).expires_at
+        document |= {"id": str(pending_id), "expires_at": instant(expires_at) or ""}
+    return json_response(document)
+
+
+def _lifetime_seconds(api: Api, body: UploadUrlRequest) -> int:
+    """Raises Refusal for more than is allowed."""
+    if not body.confirm:
+        return api.limits.upload_url_seconds
+    longest = api.limits.pending_max_seconds
+    if body.expires_in is None:
+        return min(_PENDING_SECONDS, longest)
+    if body.expires_in > longest:
+        raise invalid(f"body/expiresIn must be <= {longest}")
+    return body.expires_in
 
 
 async def upload_signed(api: Api, asked: Asked) -> Response:
@@ -75,11 +102,32 @@ async def upload_signed(api: Api, asked: Asked) -> Response:
     query = cast(UploadTokenQuery, asked.query)
     grant = api.signer.verify_upload(query.token, asked.bucket, asked.key)
     principal = Principal(asked.call.tenant.id, SERVICE_ROLE, AuthMethod.SIGNED_URL, subject=grant.owner)
-    await _store(api, asked, replace(asked.call, principal=principal), upsert=grant.upsert)
-    return json_response({"Key": f"{asked.bucket}/{asked.key}"})
+    call = replace(asked.call, principal=principal)
+    if grant.pending_id is None:
+        await _store(api, asked, call, upsert=grant.upsert)
+        return json_response({"Key": f"{asked.bucket}/{asked.key}"})
+    require_key(asked.key, strict=api.limits.strict_keys)
+    body, described = await _content(api, asked)
+    name = PendingName(grant.pending_id, asked.bucket, asked.key)
+    promise = Promise(grant.owner, grant.upsert, grant.expires_at)
+    with _type_named(described):
+        new = await pending.receive(
+            api.services, call, name, promise, body, described, limit=api.limits.pending_max_uploads
+        )
+    return json_response(
+        {
+            "Key": f"{asked.bucket}/{asked.key}",
+            "id": str(name.id),
+            "size": new.size_bytes,
+            "etag": f'"{new.etag}"',
+            "content_type": described.content_type,
+            "expires_at": instant(grant.expires_at),
+        }
+    )
 
 
-async def _stored(api: Api, asked: Asked) -> dict[str, Any]:
+async def stored(api: Api, asked: Asked) -> dict[str, Any]:
+    """What is answered of an object the caller has just written."""
     row_id = await storage_api.object_id(api.services.session, asked.call.scope, asked.bucket, asked.key)
     return {"Id": str(row_id or ""), "Key": f"{asked.bucket}/{asked.key}"}
 
@@ -88,15 +136,25 @@ async def _store(api: Api, asked: Asked, call: Call, *, upsert: bool) -> None:
     require_key(asked.key, strict=api.limits.strict_keys)
     body, described = await _content(api, asked)
     put = PutObjectInput(body=body, bucket=asked.bucket, key=asked.key, if_none_match=None if upsert else ANY)
+    with _type_named(described):
+        try:
+            await objects.put_object(api.services, call, put, described)
+        except StorageError as error:
+            raise conflict(error) from None
+
+
+@contextmanager
+def _type_named(described: Headers) -> Iterator[None]:
     try:
-        await objects.put_object(api.services, call, put, described)
+        yield
     except StorageError as error:
-        if error.code.name == "InvalidMimeType":
-            raise StorageError("InvalidMimeType", f"mime type {described.content_type} is not supported") from None
-        raise _conflict(error) from None
+        if error.code.name != "InvalidMimeType":
+            raise
+        raise StorageError("InvalidMimeType", f"mime type {described.content_type} is not supported") from None
 
 
-def _conflict(error: StorageError) -> StorageError:
+def conflict(error: StorageError) -> StorageError:
+    """The refusal of a write where another object is, in Supabase's words."""
     return StorageError("KeyAlreadyExists") if error.code.name == "PreconditionFailed" else error
 
 

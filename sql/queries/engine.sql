@@ -52,6 +52,19 @@ SELECT rowlock.abandon_blobs(%(epoch)s::integer, %(backend)s::text, %(blob_ids)s
 DELETE FROM storage.s3_multipart_uploads AS u
 WHERE u.completed_at < clock_timestamp() - make_interval(secs => %(older_than_seconds)s::float8);
 
+-- name: expire_pending_uploads
+-- Those that are being confirmed or cancelled at this moment are left for the next round. The trigger of every deletion
+-- leaves the blobs to the garbage.
+WITH due AS (
+    SELECT p.id FROM storage.pending_uploads AS p
+    WHERE p.expires_at <= clock_timestamp()
+    ORDER BY p.expires_at
+    LIMIT %(page_size)s::integer
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM storage.pending_uploads AS p USING due WHERE p.id = due.id
+RETURNING p.state;
+
 -- name: page_of_blobs
 -- For fsck: every row that owns bytes outside the database, in the order of the row's id.
 SELECT o.id, o.bucket_id, o.name, o.backend, o.blob_id, o.size_bytes, o.etag, o.part_sizes, o.part_blobs, o.encryption
@@ -74,6 +87,20 @@ FROM storage.s3_multipart_uploads_parts AS part
 JOIN storage.s3_multipart_uploads AS u ON u.id = part.upload_id
 WHERE part.id > %(after)s::uuid AND part.blob_id IS NOT NULL
 ORDER BY part.id
+LIMIT %(page_size)s::integer;
+
+-- name: page_of_pending
+SELECT p.id, p.bucket_id, p.name, p.backend, p.blob_id, p.size_bytes, p.etag, p.attributes -> 'encryption'
+FROM storage.pending_uploads AS p
+WHERE p.id > %(after)s::uuid AND p.blob_id IS NOT NULL
+ORDER BY p.id
+LIMIT %(page_size)s::integer;
+
+-- name: page_of_pending_inline
+SELECT p.id, p.bucket_id, p.name, p.content, p.size_bytes, p.etag, p.attributes -> 'encryption'
+FROM storage.pending_uploads AS p
+WHERE p.id > %(after)s::uuid AND p.content IS NOT NULL
+ORDER BY p.id
 LIMIT %(page_size)s::integer;
 
 -- name: state_of_blob

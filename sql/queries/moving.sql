@@ -5,10 +5,12 @@ SELECT b.id, b.backend FROM storage.buckets AS b ORDER BY b.id COLLATE "C";
 UPDATE storage.buckets AS b SET backend = %(backend)s::text WHERE b.id = %(bucket)s::text RETURNING b.id;
 
 -- name: measure_bucket
--- What a bucket has in backends other than this one: versions, bytes, and parts of open uploads.
+-- What a bucket has in backends other than this one: versions, bytes, and uploads that are not finished or confirmed.
 SELECT count(*), coalesce(sum(o.size_bytes), 0)::bigint,
     (SELECT count(*) FROM storage.s3_multipart_uploads AS u
      WHERE u.bucket_id = %(bucket)s::text AND u.completed_at IS NULL AND u.backend <> %(backend)s::text)
+    + (SELECT count(*) FROM storage.pending_uploads AS p
+       WHERE p.bucket_id = %(bucket)s::text AND p.blob_id IS NOT NULL AND p.backend <> %(backend)s::text)
 FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.backend <> %(backend)s::text
     AND (o.blob_id IS NOT NULL OR o.part_blobs IS NOT NULL);

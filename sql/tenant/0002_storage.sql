@@ -135,6 +135,38 @@ CREATE UNIQUE INDEX IF NOT EXISTS multipart_parts_number
 CREATE UNIQUE INDEX IF NOT EXISTS multipart_parts_blob_id
     ON storage.s3_multipart_uploads_parts (blob_id) WHERE blob_id IS NOT NULL;
 
+-- Bytes that were uploaded and wait to be confirmed (0031): no object yet, so nothing that reads objects knows of them.
+-- Only the engine writes here. A row that was confirmed or cancelled has no bytes any more and stays until it expires, so
+-- that its token is good for nothing else.
+CREATE TABLE IF NOT EXISTS storage.pending_uploads (
+    id uuid PRIMARY KEY,
+    bucket_id text NOT NULL REFERENCES storage.buckets (id) ON DELETE CASCADE,
+    name text COLLATE "C" NOT NULL,
+    owner_id text,
+    upsert boolean NOT NULL,
+    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'confirmed', 'cancelled')),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamptz NOT NULL,
+    confirmation uuid,
+    version text NOT NULL,
+    metadata jsonb NOT NULL,
+    user_metadata jsonb,
+    backend text,
+    blob_id text,
+    content bytea,
+    size_bytes bigint,
+    etag text NOT NULL,
+    checksum_algorithm text,
+    checksum_type text,
+    checksum_value text,
+    attributes jsonb
+);
+ALTER TABLE storage.pending_uploads ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE UNIQUE INDEX IF NOT EXISTS pending_uploads_blob_id
+    ON storage.pending_uploads (blob_id) WHERE blob_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS pending_uploads_expires_at ON storage.pending_uploads (expires_at);
+CREATE INDEX IF NOT EXISTS pending_uploads_bucket_id ON storage.pending_uploads (bucket_id);
+
 -- What S3 calls the configurations of a bucket, one row a kind: cors, lifecycle, tagging, policy…
 CREATE TABLE IF NOT EXISTS storage.bucket_configurations (
     bucket_id text NOT NULL REFERENCES storage.buckets (id) ON DELETE CASCADE,
@@ -196,6 +228,8 @@ ALTER TABLE storage.s3_multipart_uploads ENABLE ROW LEVEL SECURITY;
 ALTER TABLE storage.s3_multipart_uploads FORCE ROW LEVEL SECURITY;
 ALTER TABLE storage.s3_multipart_uploads_parts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE storage.s3_multipart_uploads_parts FORCE ROW LEVEL SECURITY;
+ALTER TABLE storage.pending_uploads ENABLE ROW LEVEL SECURITY;
+ALTER TABLE storage.pending_uploads FORCE ROW LEVEL SECURITY;
 ALTER TABLE storage.bucket_configurations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE storage.bucket_configurations FORCE ROW LEVEL SECURITY;
 
@@ -203,6 +237,8 @@ GRANT ALL ON storage.buckets, storage.objects, storage.bucket_configurations
     TO anon, authenticated, service_role, rowlock_engine;
 GRANT SELECT ON storage.s3_multipart_uploads, storage.s3_multipart_uploads_parts TO anon, authenticated;
 GRANT ALL ON storage.s3_multipart_uploads, storage.s3_multipart_uploads_parts TO service_role, rowlock_engine;
+GRANT SELECT ON storage.pending_uploads TO authenticated, service_role;
+GRANT ALL ON storage.pending_uploads TO rowlock_engine;
 -- TRUNCATE looks past row-level security.
 REVOKE TRUNCATE ON storage.buckets, storage.objects, storage.bucket_configurations FROM anon, authenticated;
 
@@ -211,7 +247,8 @@ DECLARE
     relation text;
 BEGIN
     FOREACH relation IN ARRAY ARRAY[
-        'buckets', 'objects', 'bucket_configurations', 's3_multipart_uploads', 's3_multipart_uploads_parts'] LOOP
+        'buckets', 'objects', 'bucket_configurations', 's3_multipart_uploads', 's3_multipart_uploads_parts',
+        'pending_uploads'] LOOP
         EXECUTE format('DROP POLICY IF EXISTS rowlock_full_rights ON storage.%I', relation);
         EXECUTE format(
             'CREATE POLICY rowlock_full_rights ON storage.%I TO service_role, rowlock_engine USING (true) WITH CHECK (true)',
@@ -230,4 +267,7 @@ CREATE POLICY rowlock_own_uploads ON storage.s3_multipart_uploads FOR SELECT TO 
     USING (owner_id = (SELECT nullif(current_setting('request.jwt.claim.sub', true), '')));
 DROP POLICY IF EXISTS rowlock_own_parts ON storage.s3_multipart_uploads_parts;
 CREATE POLICY rowlock_own_parts ON storage.s3_multipart_uploads_parts FOR SELECT TO authenticated
+    USING (owner_id = (SELECT nullif(current_setting('request.jwt.claim.sub', true), '')));
+DROP POLICY IF EXISTS rowlock_own_pending ON storage.pending_uploads;
+CREATE POLICY rowlock_own_pending ON storage.pending_uploads FOR SELECT TO authenticated
     USING (owner_id = (SELECT nullif(current_setting('request.jwt.claim.sub', true), '')));

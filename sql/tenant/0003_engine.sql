@@ -204,10 +204,19 @@ CREATE TRIGGER release_part_update AFTER UPDATE ON storage.s3_multipart_uploads_
     WHEN (OLD.blob_id IS NOT NULL AND OLD.blob_id IS DISTINCT FROM NEW.blob_id)
     EXECUTE FUNCTION rowlock.release_part();
 
+-- A confirmed upload's bytes are an object's now.
+CREATE TRIGGER release_pending_delete AFTER DELETE ON storage.pending_uploads FOR EACH ROW
+    WHEN (OLD.blob_id IS NOT NULL)
+    EXECUTE FUNCTION rowlock.release_part();
+CREATE TRIGGER release_pending_update AFTER UPDATE ON storage.pending_uploads FOR EACH ROW
+    WHEN (OLD.blob_id IS NOT NULL AND OLD.blob_id IS DISTINCT FROM NEW.blob_id AND NEW.state <> 'confirmed')
+    EXECUTE FUNCTION rowlock.release_part();
+
 -- Triggers fire for everybody, also where a restore has set session_replication_role.
 ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER after_delete;
 ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER after_update;
 ALTER TABLE storage.objects ENABLE ALWAYS TRIGGER release_bytes_truncate;
+ALTER TABLE storage.pending_uploads ENABLE ALWAYS TRIGGER release_pending_delete;
 
 ALTER FUNCTION rowlock.after_delete() OWNER TO rowlock_engine;
 ALTER FUNCTION rowlock.after_update() OWNER TO rowlock_engine;

@@ -1,6 +1,7 @@
 -- What the background worker and fsck ask. They run as rowlock_engine in an ordinary scoped session.
 
--- Which of these blobs does somebody own? A row, a part of an open upload, or the garbage (which will be emptied).
+-- Which of these blobs does somebody own? A row, a part of an open upload, an upload that waits to be confirmed, or the
+-- garbage (which will be emptied).
 CREATE FUNCTION rowlock.owned_blobs(p_blob_ids text[]) RETURNS SETOF text
 LANGUAGE sql STABLE SECURITY INVOKER SET search_path = '' AS
 $$
@@ -8,6 +9,7 @@ $$
     WHERE EXISTS (SELECT FROM storage.objects AS o WHERE o.blob_id = wanted)
         OR EXISTS (SELECT FROM storage.objects AS o WHERE o.part_blobs @> ARRAY[wanted] AND o.part_blobs IS NOT NULL)
         OR EXISTS (SELECT FROM storage.s3_multipart_uploads_parts AS part WHERE part.blob_id = wanted)
+        OR EXISTS (SELECT FROM storage.pending_uploads AS p WHERE p.blob_id = wanted)
         OR EXISTS (SELECT FROM rowlock.garbage AS g WHERE g.blob_id = wanted AND g.destroyed_at IS NULL)
 $$;
 GRANT EXECUTE ON FUNCTION rowlock.owned_blobs(text[]) TO rowlock_engine;
@@ -26,6 +28,7 @@ $$
             AND NOT EXISTS (SELECT FROM storage.objects AS o
                             WHERE o.part_blobs @> ARRAY[g.blob_id] AND o.part_blobs IS NOT NULL)
             AND NOT EXISTS (SELECT FROM storage.s3_multipart_uploads_parts AS part WHERE part.blob_id = g.blob_id)
+            AND NOT EXISTS (SELECT FROM storage.pending_uploads AS p WHERE p.blob_id = g.blob_id)
         ORDER BY g.released_at
         LIMIT p_limit
         FOR UPDATE SKIP LOCKED

@@ -133,7 +133,8 @@ $$
 BEGIN
     PERFORM rowlock.require_gateway();
     RETURN (SELECT coalesce(sum(o.size_bytes), 0) FROM storage.objects AS o)
-        + (SELECT coalesce(sum(part.size), 0) FROM storage.s3_multipart_uploads_parts AS part);
+        + (SELECT coalesce(sum(part.size), 0) FROM storage.s3_multipart_uploads_parts AS part)
+        + (SELECT coalesce(sum(p.size_bytes), 0) FROM storage.pending_uploads AS p);
 END
 $$;
 ALTER FUNCTION rowlock.stored_bytes() OWNER TO rowlock_engine;
@@ -149,7 +150,8 @@ BEGIN
     THEN
         RETURN;
     END IF;
-    LOCK TABLE storage.objects, storage.s3_multipart_uploads, storage.s3_multipart_uploads_parts IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE storage.objects, storage.s3_multipart_uploads, storage.s3_multipart_uploads_parts, storage.pending_uploads
+        IN ACCESS EXCLUSIVE MODE;
     DROP TRIGGER IF EXISTS charge_insert ON storage.objects;
     DROP TRIGGER IF EXISTS charge_update ON storage.objects;
     DROP TRIGGER IF EXISTS charge_delete ON storage.objects;
@@ -157,6 +159,9 @@ BEGIN
     DROP TRIGGER IF EXISTS charge_insert ON storage.s3_multipart_uploads_parts;
     DROP TRIGGER IF EXISTS charge_update ON storage.s3_multipart_uploads_parts;
     DROP TRIGGER IF EXISTS charge_delete ON storage.s3_multipart_uploads_parts;
+    DROP TRIGGER IF EXISTS charge_insert ON storage.pending_uploads;
+    DROP TRIGGER IF EXISTS charge_update ON storage.pending_uploads;
+    DROP TRIGGER IF EXISTS charge_delete ON storage.pending_uploads;
     DROP TRIGGER IF EXISTS limit_uploads ON storage.s3_multipart_uploads;
     IF p_storage_bytes IS NOT NULL THEN
         CREATE TRIGGER charge_insert AFTER INSERT ON storage.objects REFERENCING NEW TABLE AS new_rows
@@ -180,6 +185,17 @@ BEGIN
             REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION rowlock.charge_parts();
         ALTER TABLE storage.s3_multipart_uploads_parts ENABLE ALWAYS TRIGGER charge_insert,
             ENABLE ALWAYS TRIGGER charge_update, ENABLE ALWAYS TRIGGER charge_delete;
+        -- bytes that wait to be confirmed count as well, and once: a confirmation takes them off before it adds them
+        CREATE TRIGGER charge_insert AFTER INSERT ON storage.pending_uploads REFERENCING NEW TABLE AS new_rows
+            FOR EACH STATEMENT EXECUTE FUNCTION rowlock.charge_objects();
+        CREATE TRIGGER charge_update AFTER UPDATE ON storage.pending_uploads
+            REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+            FOR EACH STATEMENT EXECUTE FUNCTION rowlock.charge_objects();
+        CREATE TRIGGER charge_delete AFTER DELETE ON storage.pending_uploads REFERENCING OLD TABLE AS old_rows
+            FOR EACH STATEMENT EXECUTE FUNCTION rowlock.charge_objects();
+        ALTER TABLE storage.pending_uploads
+            ENABLE ALWAYS TRIGGER charge_insert, ENABLE ALWAYS TRIGGER charge_update,
+            ENABLE ALWAYS TRIGGER charge_delete;
     END IF;
     IF p_multipart_uploads IS NOT NULL THEN
         CREATE TRIGGER limit_uploads AFTER INSERT ON storage.s3_multipart_uploads
