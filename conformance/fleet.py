@@ -1,0 +1,111 @@
+"""A server with many tenants for the suites, its admin API, and tenants on its own Postgres."""
+
+import contextlib
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+from psycopg import sql
+
+from conformance import server as product
+from conformance.server import RunningServer
+from conformance.target import Target
+
+ADMIN_KEY: Final = "an admin key of the tests"
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A server with many tenants, its admin API, and its Postgres."""
+
+    running: RunningServer
+    admin_port: int
+    owner_url: str
+
+    def admin(self, method: str, path: str, body: Any = None, *, key: str | None = ADMIN_KEY) -> tuple[int, Any]:
+        """The status and the document of one request to the admin API."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=30)) as connection:
+            headers = {"apikey": key} if key is not None else {}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        return answer.status, json.loads(content) if content else None
+
+    def make(self, tenant_id: str, **settings: Any) -> "Client":
+        """A tenant with a fresh database, and a client with its first key."""
+        place = parse_qs(urlsplit(self.owner_url).query)
+        database, login = f"t_{tenant_id}", f"login_{tenant_id}"
+        with psycopg.connect(self.owner_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+            connection.execute(
+                sql.SQL("create role {} login password 'for-tests' in role rowlock_gateway").format(
+                    sql.Identifier(login)
+                )
+            )
+        query = f"?host={place['host'][0]}&port={place['port'][0]}"
+        owner = urlsplit(self.owner_url)
+        document = {
+            "id": tenant_id,
+            "database_url": f"postgresql://{login}:for-tests@/{database}{query}",
+            "owner_url": f"postgresql://{owner.netloc}/{database}{query}",
+            **settings,
+        }
+        status, made = self.admin("POST", "/tenants", document)
+        assert (status, made["id"]) == (201, tenant_id)
+        return self.client(tenant_id)
+
+    def client(self, tenant_id: str, **key: Any) -> "Client":
+        """A client with a fresh key of a tenant."""
+        status, made = self.admin("POST", f"/tenants/{tenant_id}/keys", key)
+        assert status == 201, made
+        target = replace(
+            self.running.target,
+            access_key_id=made["access_key_id"],
+            secret_access_key=made["secret_access_key"],
+        )
+        return Client(tenant_id, target, target.client())
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One access key of one tenant."""
+
+    tenant_id: str
+    target: Target
+    s3: Any
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_fleet(**settings: str) -> Iterator[Fleet]:
+    """A server that serves ``<tenant>.s3.test``, stopped at the end; ``settings`` are further variables."""
+    admin_port = free_port()
+    running = product.start(
+        settings={
+            "ROWLOCK_MULTI_TENANT": "true",
+            "ROWLOCK_ACCESS_KEY_ID": "",
+            "ROWLOCK_SECRET_ACCESS_KEY": "",
+            "ROWLOCK_ADMIN_PORT": str(admin_port),
+            "ROWLOCK_ADMIN_API_KEY": ADMIN_KEY,
+            "ROWLOCK_TENANT_HOST_PATTERN": r"(?P<tenant>[a-z0-9-]+)\.s3\.test",
+            "ROWLOCK_SWEEP_INTERVAL_SECONDS": "1",
+            "ROWLOCK_GARBAGE_GRACE_SECONDS": "0",
+            "ROWLOCK_WORKERS": "2",
+            **settings,
+        }
+    )
+    try:
+        yield Fleet(running, admin_port, running.run("db", "url").stdout.strip())
+    finally:
+        product.stop(running)
