@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
     KEY = "access key"
     NARROWED = "narrowed access key"
-    SESSION_TOKEN = "session token"  # noqa: S105 - a kind, not a token
+    SESSION_TOKEN = "session token"
     WEB_IDENTITY = "keys for a web identity"
     KEY_SESSION = "session of a key"
     PRESIGNED = "presigned URL"

@@ -196,12 +196,11 @@ DOCUMENTED: Final[Mapping[str, tuple[Fill, ...]]] = {
 }
 
 # Values, conditions and documents in which nothing of anybody is named.
-NAMES_NOTHING: Final = frozenset(
-    """
+_NAMES_NOTHING: Final = """
     ACL AnnotationDirective AnnotationName AnnotationPayload AnnotationPrefix Body BucketKeyEnabled BucketNamespace
     BucketRegion BypassGovernanceRetention CORSConfiguration CacheControl ChecksumAlgorithm ChecksumCRC32
-    ChecksumCRC32C ChecksumCRC64NVME ChecksumMD5 ChecksumMode ChecksumSHA1 ChecksumSHA256 ChecksumSHA512 ChecksumType
-    ChecksumXXHASH128 ChecksumXXHASH3 ChecksumXXHASH64 ConfirmRemoveSelfBucketAccess ContentDisposition
+    ChecksumCRC32C ChecksumCRC64NVME ChecksumMD5 ChecksumMode ChecksumSHA1 ChecksumSHA256 ChecksumSHA512
+    ChecksumType ChecksumXXHASH128 ChecksumXXHASH3 ChecksumXXHASH64 ConfirmRemoveSelfBucketAccess ContentDisposition
     ContentEncoding ContentLanguage ContentLength ContentMD5 ContentType CopySourceIfMatch CopySourceIfModifiedSince
     CopySourceIfNoneMatch CopySourceIfUnmodifiedSince CopySourceRange CopySourceSSECustomerAlgorithm
     CopySourceSSECustomerKey CopySourceSSECustomerKeyMD5 CreateBucketConfiguration Delimiter EncodingType Expires
@@ -217,8 +216,8 @@ NAMES_NOTHING: Final = frozenset(
     ServerSideEncryption ServerSideEncryptionConfiguration SkipDestinationValidation StorageClass Tagging
     TaggingDirective Token TransitionDefaultMinimumObjectSize VersioningConfiguration WebsiteRedirectLocation
     WriteOffsetBytes
-    """.split()
-)
+"""
+NAMES_NOTHING: Final = frozenset(_NAMES_NOTHING.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +242,10 @@ def cells(operation: str) -> Iterator[Cell]:
         elif member in NAMING:
             place, fill = NAMING[member]
             yield _cell(operation, place, member, lambda n, m=member, f=fill: _with_companion(m, f(n), n))
-    if "CopySource" in members:
-        yield _cell(operation, Place.COPY_KEY, "CopySource", lambda n: {"CopySource": f"{SHARED_BUCKET}/{n.shared_key}"})
+    if (member := "CopySource") in members:
+        yield _cell(
+            operation, Place.COPY_KEY, "CopySource", lambda n: {"CopySource": f"{SHARED_BUCKET}/{n.shared_key}"}
+        )
         version = f"{SHARED_BUCKET}/{SHARED_KEY}?versionId="
         yield _cell(operation, Place.COPY_VERSION, "CopySource", lambda n: {"CopySource": version + n.version_id})
 

@@ -1,5 +1,5 @@
-"""Every S3 operation, by every kind of credential, with tenant B named in every place where a name can stand: the answer
-is the one about something that does not exist, B's rows and bytes stay as they are, and nothing of B is told.
+"""Every S3 operation, by every kind of credential, with tenant B named wherever a name can stand: the answer is the one
+about something that does not exist, B's rows and bytes stay as they are, and nothing of B is told.
 
 Left out, because there is nothing to compare: an anonymous request at B's own host is at B's own public door, and B's
 policies decide it.

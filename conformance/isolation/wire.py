@@ -9,12 +9,14 @@ from urllib.parse import quote
 
 _TIMEOUT_SECONDS: Final = 30.0
 # What differs between any two answers; Date and the ids are the only ones in a refusal.
-_MOMENTARY: Final = frozenset({"date", "x-amz-request-id"})
+_REQUEST_IDS: Final = ("x-amz-request-id", "x-amzn-requestid", "x-request-id")
+_MOMENTARY: Final = frozenset({"date", *_REQUEST_IDS})
 _GENERATED: Final = frozenset({"x-amz-version-id", "last-modified", "x-amz-copy-source-version-id"})
 _UUID: Final = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEX_ID: Final = re.compile(rb"\b[0-9a-f]{32}\b")
 _MOMENT: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
-_TOKEN: Final = re.compile(rb"(?:eyJ|AS)[A-Za-z0-9_.=/+-]{14,}")
+_TOKEN: Final = re.compile(rb"eyJ[A-Za-z0-9_.=/+-]{14,}")
+_ISSUED: Final = re.compile(rb"(?<=<)(AccessKeyId|SecretAccessKey|SessionToken|AssumedRoleId)>[^<]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,12 @@ class Answer:
     def comparable(self, names: Sequence[tuple[str, str]]) -> tuple[int, tuple[tuple[str, str], ...], bytes]:
         """The answer without what differs between any two, each name that was asked for replaced by its label."""
         headers, body = dict(self.headers), self.body
-        request_id = headers.get("x-amz-request-id", "")
-        if request_id:
-            body = body.replace(request_id.encode(), b"ID")
+        for name in _REQUEST_IDS:
+            if request_id := headers.get(name):
+                body = body.replace(request_id.encode(), b"ID")
         succeeded = self.status < 300
         if succeeded:
-            for pattern in (_UUID, _HEX_ID, _MOMENT, _TOKEN):
+            for pattern in (_UUID, _HEX_ID, _MOMENT, _TOKEN, _ISSUED):
                 body = pattern.sub(b"GENERATED", body)
             headers.pop("content-length", None)
         kept = []

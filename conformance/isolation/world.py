@@ -61,7 +61,7 @@ class Database:
         """What is in every table, as one digest a table."""
         tables = self.connection.execute(_TABLES, [["storage", "rowlock"], _BEATING]).fetchall()
         asked = " UNION ALL ".join(
-            f"SELECT '{name}', md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '')) FROM {name} AS t"
+            f"SELECT '{name}', md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '')) FROM {name} AS t"  # noqa: S608 - names of the catalogue
             for name, _ in tables
         )
         return dict(self.connection.execute(asked).fetchall())
@@ -76,9 +76,10 @@ class Database:
     def restore(self) -> None:
         """Put back what was remembered, in the place of what is there."""
         steps = ["SET LOCAL session_replication_role = replica", "SET LOCAL synchronous_commit = off"]
-        steps += [f"DELETE FROM {name}" for name, _ in self.kept]
+        steps += [f"DELETE FROM {name}" for name, _ in self.kept]  # noqa: S608 - names of the catalogue
         for name, columns in self.kept:
-            steps.append(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM kept.{name.partition('.')[2]}")
+            twin = f"kept.{name.partition('.')[2]}"
+            steps.append(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {twin}")  # noqa: S608
         with self.connection.transaction():
             self.connection.execute("; ".join(steps))
 
@@ -306,9 +307,7 @@ def _callers(fleet: Fleet, wire: Wire, mine: Tenant, buckets: tuple[str, str]) -
         "WebIdentityToken": user,
     }
     headers = (("Content-Type", "application/x-www-form-urlencoded"),)
-    issued = wire.send(
-        Request("POST", "/", (("Host", mine.host), *headers), urlencode(form).encode())
-    )
+    issued = wire.send(Request("POST", "/", (("Host", mine.host), *headers), urlencode(form).encode()))
     service = Caller(Kind.KEY, here, mine.keys)
     session = {"Action": "GetSessionToken", "Version": "2011-06-15"}
     of_key = wire.send(service.signed(Request("POST", "/", headers, urlencode(session).encode()), service="sts"))
@@ -318,8 +317,8 @@ def _callers(fleet: Fleet, wire: Wire, mine: Tenant, buckets: tuple[str, str]) -
             service,
             Caller(Kind.NARROWED, here, Credentials(narrowed.access_key_id, narrowed.secret_access_key)),
             Caller(Kind.SESSION_TOKEN, here, Credentials(mine.id, anon_token(mine.jwt_secret), user)),
-            Caller(Kind.WEB_IDENTITY, here, _issued(issued.body)),
-            Caller(Kind.KEY_SESSION, here, _issued(of_key.body)),
+            Caller(Kind.WEB_IDENTITY, here, issued_keys(issued.body)),
+            Caller(Kind.KEY_SESSION, here, issued_keys(of_key.body)),
             Caller(Kind.PRESIGNED, here, mine.keys),
             Caller(Kind.FORM, mine.host, mine.keys),
             Caller(Kind.ANONYMOUS, mine.host),
@@ -329,10 +328,10 @@ def _callers(fleet: Fleet, wire: Wire, mine: Tenant, buckets: tuple[str, str]) -
     }
 
 
-def _issued(document: bytes) -> Credentials:
+def issued_keys(document: bytes) -> Credentials:
+    """The keys in an answer of STS."""
+
     def part(name: str) -> str:
         return document.split(f"<{name}>".encode())[1].split(b"<")[0].decode()
 
     return Credentials(part("AccessKeyId"), part("SecretAccessKey"), part("SessionToken"))
-
-
