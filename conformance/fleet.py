@@ -21,7 +21,7 @@ from conformance.target import Target
 ADMIN_KEY: Final = "an admin key of the tests"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """A server with many tenants, its admin API, and its Postgres."""
 
@@ -73,7 +73,7 @@ class Fleet:
         return Client(tenant_id, target, target.client())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Client:
     """One access key of one tenant."""
 
