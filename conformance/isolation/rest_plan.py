@@ -54,6 +54,8 @@ _TRANSFERS: Final = Line(
     (_transfer, _transfer_within, _transfer_into),
 )
 
+_PENDING: Final = Line({"token": "e30.e30.e30"}, (lambda names: {"token": names.upload_token},))
+
 LINES: Final[Mapping[str, Line]] = {
     "createBucket": Line(
         {"name": SHARED_BUCKET},
@@ -68,6 +70,9 @@ LINES: Final[Mapping[str, Line]] = {
     "uploadToSignedUrl": Line(
         {"token": "e30.e30.e30"}, (lambda n: {"token": n.upload_token}, lambda n: {"token": n.download_token})
     ),
+    "confirmUpload": _PENDING,
+    "getPendingUpload": _PENDING,
+    "cancelUpload": _PENDING,
     "copyObject": _TRANSFERS,
     "moveObject": _TRANSFERS,
     "listObjects": Line(

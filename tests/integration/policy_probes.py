@@ -17,7 +17,7 @@ DENIED: Final = "denied"
 ENGINE: Final = Scope(role="rowlock_engine", operation="")
 TENANT_TABLES: Final = (
     "storage.bucket_configurations", "storage.buckets", "storage.object_annotations", "storage.objects",
-    "storage.s3_multipart_uploads", "storage.s3_multipart_uploads_parts",
+    "storage.pending_uploads", "storage.s3_multipart_uploads", "storage.s3_multipart_uploads_parts",
 )  # fmt: skip
 ENGINE_TABLES: Final = (
     "rowlock.accounts", "rowlock.epochs", "rowlock.garbage", "rowlock.lifecycles", "rowlock.limits",
@@ -124,6 +124,9 @@ PROBES: Final = (
     Probe(CAROL, "SELECT key FROM storage.s3_multipart_uploads_parts", []),
     Probe(BOB, "SELECT key FROM storage.s3_multipart_uploads", ["guarded"]),
     Probe(BOB, "SELECT key FROM storage.s3_multipart_uploads_parts", ["guarded"]),
+    # uploads that wait to be confirmed
+    Probe(OWNER, "SELECT name FROM storage.pending_uploads", ["waiting"]),
+    Probe(STRANGER, "SELECT name FROM storage.pending_uploads", []),
     # annotations are as their object is
     Probe(ALICE, "SELECT name FROM storage.object_annotations", ["note", "note"]),
     Probe(CAROL, "SELECT name FROM storage.object_annotations", ["note"]),
@@ -174,6 +177,10 @@ def fill(owner: psycopg.Connection[Any]) -> None:
             " (upload_id, bucket_id, key, owner_id, part_number, etag, version) VALUES (%s, %s, %s, %s, 1, 'e', '1')",
             upload,
         )
+    owner.execute(
+        "INSERT INTO storage.pending_uploads (id, bucket_id, name, owner_id, upsert, expires_at, version, metadata, etag)"
+        " VALUES (gen_random_uuid(), 'users', 'waiting', 'owner', false, now() + interval '1 hour', '1', '{}', 'e')"
+    )
     owner.execute(
         "INSERT INTO storage.object_annotations (object_id, name, payload, size_bytes, etag)"
         " SELECT id, 'note', 'x', 1, 'e' FROM storage.objects WHERE bucket_id = 'alices'"
