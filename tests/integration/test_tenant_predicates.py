@@ -40,6 +40,7 @@ VALUES: Final[Mapping[str, Any]] = {
     **{f"{name}_before": SEALED for name in ("database_url", "owner_url", "pool_url", "jwt_secret")},
     **dict.fromkeys(("claims", "limits", "features", "backends"), "{}"),
     **dict.fromkeys(("buckets", "prefix", "expires_at", "subject", "display_name", "region"), None),
+    **dict.fromkeys(("jwks_url", "jwt_audience", "jwt_issuer"), None),
     "algorithm": "HS256", "before": SEALED, "fingerprint": "f", "host": "b.example", "key_id": b"\0" * 8, "limit": 100,
     "pause_seconds": 1, "read_only": False, "role": "anon", "status": "suspended", "version": "2",
     "actor": "x", "client_address": "", "request_id": "",
