@@ -11,9 +11,10 @@ from gateway.config import Settings
 from gateway.context import Tenant
 from gateway.dispatch import Dispatch
 from gateway.errors import StorageError
+from gateway.jobs.cdn import PurgeEndpoint
 from gateway.operations.services import Services
 from gateway.operations.table import OPERATIONS
-from gateway.rest.api import Api
+from gateway.rest.api import Api, Caching
 from gateway.rest.api import Limits as RestLimits
 from gateway.rest.front import RestFront
 from gateway.s3.front import FrontLimits, S3Front
@@ -60,6 +61,7 @@ def open_doors(
         domain=settings.domain,
         limits=limits,
         reserved=frozenset({RESERVED_BUCKET}) if settings.rest else frozenset(),
+        delivery=services.delivery,
     )
     sts = StsFront(
         identify,
@@ -72,7 +74,7 @@ def open_doors(
     if not settings.rest:
         return Doors(sts, s3)
     rest = RestFront(
-        Api(services, signer, _rest_limits(settings, services)),
+        Api(services, signer, _rest_limits(settings, services), _caching(settings, tenant)),
         identify.bearer,
         tenant=tenant,
         send_idle_seconds=settings.send_idle_seconds,
@@ -92,6 +94,14 @@ def url_signer(settings: Settings, master_key: MasterKey, tenant_id: str, tokens
         master_key.key, tenant_id, oldest=settings.url_key_oldest_generation, newest=settings.url_key_generation
     )
     return UrlSigner(keys, tokens.secrets)
+
+
+def _caching(settings: Settings, tenant: Tenant) -> Caching:
+    return Caching(
+        s_maxage_seconds=settings.s_maxage_seconds,
+        surrogate_header=None if settings.surrogate_header is None else settings.surrogate_header.encode(),
+        purge=PurgeEndpoint.of(settings, tenant.id),
+    )
 
 
 def _rest_limits(settings: Settings, services: Services) -> RestLimits:
