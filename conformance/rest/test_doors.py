@@ -44,7 +44,7 @@ def test_S3_stores_and_the_JSON_API_reads(service: Api, rest_s3, fresh: str) -> 
     assert (read.body, read.headers["content-type"], read.headers["cache-control"]) == (
         b"by s3",
         "image/x",
-        "max-age=5",
+        "private, max-age=5",
     )
     assert service.send("GET", f"/object/info/{fresh}/a/%C3%BC").json["metadata"] == {"colour": "red"}
     listed = service.send("POST", f"/object/list/{fresh}", {"prefix": "a"}).json

@@ -19,7 +19,7 @@ def test_getObject_headers(service: Api, fresh: str) -> None:
     assert (answer.status, answer.body) == (200, b"content")
     expected = {
         "accept-ranges": "bytes",
-        "cache-control": "max-age=60",
+        "cache-control": "private, max-age=60",
         "content-length": "7",
         "content-type": "text/plain",
         "x-robots-tag": "none",
@@ -118,7 +118,7 @@ def test_createSignedUrl(service: Api, alice: Api, nobody: Api, shared: str) -> 
     assert (claims["url"], claims["scope"], claims["exp"] - claims["iat"]) == (f"{shared}/{key}", "download", 60)
     answer = nobody.send("GET", f"{quote(path)}?token={token}")
     assert (answer.status, answer.body) == (200, b"signed")
-    assert "cache-control" not in answer.headers
+    assert answer.headers["cache-control"] == "private"
     assert answer.headers["expires"].endswith("GMT")
     head = nobody.send("HEAD", f"{quote(path)}?token={token}&download=x.txt")
     assert head.headers["content-disposition"] == "attachment; filename=x.txt; filename*=UTF-8''x.txt"
