@@ -17,6 +17,9 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "max_object_bytes": ("UPLOAD_FILE_SIZE_LIMIT", "FILE_SIZE_LIMIT"),
     "max_put_bytes": ("UPLOAD_FILE_SIZE_LIMIT_STANDARD",),
     "upload_url_seconds": ("UPLOAD_SIGNED_URL_EXPIRATION_TIME",),
+    "cdn_purge_url": ("CDN_PURGE_ENDPOINT_URL",),
+    "cdn_purge_key": ("CDN_PURGE_ENDPOINT_KEY",),
+    "s_maxage_seconds": ("RESPONSE_S_MAXAGE",),
     "empty_bucket_max_objects": ("STORAGE_EMPTY_BUCKET_MAX",),
 }
 

@@ -17,7 +17,10 @@ from gateway.config import Settings
 from gateway.context import Tenant
 from gateway.doors import Doors, open_doors, temporary_keys, url_signer
 from gateway.errors import StorageError
+from gateway.jobs.cdn import NudgedRelay, PurgeEndpoint, PurgeRelay
 from gateway.jobs.epoch import EpochKeeper
+from gateway.jobs.health import Readiness, readiness_of
+from gateway.operations.delivery import Delivery
 from gateway.operations.services import Limits, Services
 from gateway.telemetry.events import RequestLog
 from gateway.telemetry.logging import log_facts
@@ -33,6 +36,8 @@ _requests = logging.getLogger(__name__)
 
 _ID_STEP: Final = 0x9E3779B97F4A7C15
 _ID_MASK: Final = 2**64 - 1
+
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 SINGLE_TENANT: Final = DEFAULT_TENANT
 
@@ -56,6 +61,7 @@ class TenantApplication:
         *,
         limits: TenantLimits = NO_LIMITS,
         features: TenantFeatures = ALL_FEATURES,
+        readiness: Readiness | None = None,
     ) -> None:
         self._session = open_session(settings, place)
         self._epochs = EpochKeeper(self._session, host_name(settings), settings.epoch_heartbeat_seconds)
@@ -66,6 +72,8 @@ class TenantApplication:
             blobs=self._blobs,
             limits=request_limits(settings, limits),
             encryption=self._encryption,
+            delivery=Delivery.of(settings, tenant.id, self._session, self._blobs.stores),
+            readiness=readiness or readiness_of(self._session, self._blobs),
         )
         temporary = temporary_keys(master_key)
         identify = Identify(
@@ -87,6 +95,8 @@ class TenantApplication:
             url_signer(settings, master_key, tenant.id, tokens),
             features,
         )
+        endpoint = None if place.tenant_id is None else PurgeEndpoint.of(settings, tenant.id)
+        self._relay = None if endpoint is None else NudgedRelay(PurgeRelay(self._session, endpoint))
         self._admission = Admission(limits) if limits.admits_less else None
         self.running = 0
 
@@ -104,9 +114,13 @@ class TenantApplication:
         """Connect and begin an epoch. Raises StorageError when the database cannot be reached."""
         await self._session.open()
         await self._epochs.start()
+        if self._relay is not None:
+            self._relay.start()
 
     async def close(self) -> None:
         """End in order; no request may be running any more."""
+        if self._relay is not None:
+            await self._relay.stop()
         await self._epochs.stop()
         await self._blobs.close()
         await self._encryption.close()
@@ -124,6 +138,8 @@ class TenantApplication:
             await self._front(scope, receive, send)
         finally:
             self.running -= 1
+            if self._relay is not None and scope["method"] not in _READING:
+                self._relay.nudge()
 
 
 def request_limits(settings: Settings, limits: TenantLimits) -> Limits:

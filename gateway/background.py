@@ -8,7 +8,8 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
 import structlog
 
@@ -16,17 +17,22 @@ from gateway.compose import Place, engine_room, host_name
 from gateway.config import Settings
 from gateway.errors import StorageError
 from gateway.jobs import lifecycle
+from gateway.jobs.cdn import PurgeEndpoint, PurgeRelay
 from gateway.jobs.lifecycle import LifecycleEngine
 from gateway.jobs.preparation import Preparer, fingerprint
 from gateway.jobs.rounds import work_round
 from gateway.jobs.sweeper import Sweeper, SweepPolicy
+from gateway.metadata import cdn
 from gateway.metadata.lifecycle_rules import Calendar
 from gateway.tenants.control import Actor, PostgresControlDatabase, acting
 from gateway.tenants.directory import StoredTenant, TenantDirectory
 from gateway.tenants.migrations import MigrationStates
+from gateway.tenants.registry import DEFAULT_TENANT
 from gateway.tenants.secrets import MasterKey
 
 _log = structlog.get_logger(__name__)
+
+CDN_SECONDS: Final = 1.0
 
 
 class Server(Protocol):
@@ -70,6 +76,14 @@ async def _one_tenant(settings: Settings, gateway_url: str, stopping: asyncio.Ev
         async with asyncio.TaskGroup() as group:
             group.create_task(_repeat("sweep_failed", host, sweeper.sweep, sweep_seconds, stopping))
             group.create_task(_repeat("lifecycle_failed", host, lambda: engine.run(stopping), expire_seconds, stopping))
+            endpoint = PurgeEndpoint.of(settings, DEFAULT_TENANT)
+            if endpoint is not None:
+                relay = PurgeRelay(session, endpoint)
+                group.create_task(_repeat("cdn_relay_failed", host, relay.run, CDN_SECONDS, stopping))
+            else:
+                group.create_task(
+                    _repeat("cdn_relay_failed", host, partial(cdn.leave, session), sweep_seconds, stopping)
+                )
 
 
 async def _many_tenants(settings: Settings, control_url: str, stopping: asyncio.Event) -> None:
@@ -93,6 +107,8 @@ async def _many_tenants(settings: Settings, control_url: str, stopping: asyncio.
             async with engine_room(settings, Place.of_tenant(settings, tenant)) as (session, stores):
                 await Sweeper(session, stores, sweep_policy(settings)).sweep()
                 await LifecycleEngine(session, Calendar(day_seconds)).run(stopping)
+                endpoint = PurgeEndpoint.of(settings, tenant.id)
+                await (cdn.leave(session) if endpoint is None else PurgeRelay(session, endpoint).run())
 
         await _repeat(
             "round_failed",

@@ -2,19 +2,22 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from gateway.blobs import backends
+from gateway.blobs.directories import probe_directory
 from gateway.blobs.locator import BlobStores, Epoch
 from gateway.blobs.protocol import BlobStore
 from gateway.config import Settings
 from gateway.encryption.vault import Vault
 from gateway.errors import StartupError
 from gateway.jobs.epoch import EpochKeeper
+from gateway.jobs.health import Check, store_check
 from gateway.metadata.session import Session
 from gateway.operations.encryption import Encryption
 from gateway.tenants.choices import NO_BACKENDS, TenantBackends
@@ -97,6 +100,35 @@ def open_stores(settings: Settings, place: Place, epoch: Epoch) -> BlobStores:
     if default is None:
         raise StartupError(f"the default backend {chosen} is a replica")
     return BlobStores(stores, default, epoch, replicas)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetBackends:
+    """The backends of the settings, whoever's tenant uses them: only to ask whether they are there."""
+
+    checks: Mapping[str, Check]
+    _stores: tuple[BlobStore, ...]
+
+    @classmethod
+    def open(cls, settings: Settings) -> "FleetBackends":
+        """Blocks. A kind that a package brings is not asked: only a tenant's store of it can be."""
+        checks: dict[str, Check] = {}
+        stores: list[BlobStore] = []
+        for name, options in backends.described(settings).items():
+            if backends.is_replica(options):
+                continue
+            if options.get("kind") == "file":
+                directory = backends.file_directory(settings, name, options)
+                checks[f"backend:{name}"] = partial(asyncio.to_thread, probe_directory, directory)
+            elif options.get("kind") == "s3":
+                stores.append(backends.open_backend(settings, name, options, DEFAULT_TENANT, most_threads=1))
+                checks[f"backend:{name}"] = store_check(stores[-1])
+        return cls(checks, tuple(stores))
+
+    async def close(self) -> None:
+        """Close connections."""
+        for store in self._stores:
+            await store.close()
 
 
 def open_encryption(

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
@@ -96,6 +97,39 @@ class Settings(BaseSettings):
     backends: str | None = Field(None, description="Backends by name, as JSON (docs/backends.md)")
     backends_file: Path | None = Field(None, description="File that holds the same")
     default_backend: str = Field("file", min_length=1, description="Backend of buckets that name none")
+
+    # reads that somebody else answers, and the CDN
+    redirect_min_bytes: int = Field(
+        MEBIBYTE, ge=1, description="Smallest object whose reads are redirected, in buckets that say so"
+    )
+    redirect_seconds: int = Field(
+        120, ge=1, le=604_800, description="How long the presigned URL of a redirect is good for"
+    )
+    redirect_sdks: bool = Field(
+        False, description="Redirect S3 requests signed by header too; boto3 and the SDK for JavaScript do not follow"
+    )
+    cdn_url: str | None = Field(
+        None, description="URL of the CDN before the JSON API's public routes, or a template with {bucket} and {key}"
+    )
+    cdn_purge_url: str | None = Field(None, description="URL under which /purge tells the CDN what to forget")
+    cdn_purge_key: SecretStr | None = Field(None, description="Bearer key of that URL")
+    s_maxage_seconds: int = Field(
+        0,
+        ge=0,
+        le=31_536_000,
+        description="How long a CDN may keep objects of public buckets; 0: as their max-age says",
+    )
+    surrogate_header: Literal["surrogate-key", "cache-tag"] | None = Field(
+        None, description="Header that labels objects of public buckets for the CDN (default: none)"
+    )
+    accel: Literal["x-accel-redirect", "x-sendfile"] | None = Field(
+        None, description="Header by which trusted proxies are told to send files themselves (default: none)"
+    )
+    accel_prefix: str = Field(
+        "/rowlock-files/", pattern=r"^/[A-Za-z0-9._~/-]*/$", description="Internal location of X-Accel-Redirect"
+    )
+    accel_root: Path | None = Field(None, description="Directory that location stands for (default: data_dir)")
+    accel_min_bytes: int = Field(262_144, ge=1, description="Smallest file that a proxy is told to send")
 
     # Postgres
     database_url: SecretStr | None = Field(
@@ -240,6 +274,16 @@ class Settings(BaseSettings):
     def _networks(cls, value: str) -> str:
         for network in _parts(value):
             ipaddress.ip_network(network)
+        return value
+
+    @field_validator("cdn_url", "cdn_purge_url")
+    @classmethod
+    def _plain_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+            raise ValueError("a URL begins with https:// or http:// and a host, and holds no password")
         return value
 
     @field_validator("domain")

@@ -121,6 +121,16 @@ class Scope:
     s3_request_json: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What may be done with a read in place of streaming it (``operations/delivery.py``): redirect it to the backend or
+    to the CDN, or have the proxy before us send the file."""
+
+    redirects: bool
+    to_cdn: bool
+    accelerates: bool
+
+
 @quick
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -142,6 +152,7 @@ class Call:
     client_address: str = ""
     secure: bool = False
     s3_request_json: str = ""
+    handover: Handover | None = None
     scope: Scope = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -12,9 +12,10 @@ from gateway.config import Settings
 from gateway.context import Tenant
 from gateway.dispatch import Dispatch
 from gateway.errors import StorageError
+from gateway.jobs.cdn import PurgeEndpoint
 from gateway.operations.services import Services
 from gateway.operations.table import OPERATIONS
-from gateway.rest.api import Api
+from gateway.rest.api import Api, Caching
 from gateway.rest.api import Limits as RestLimits
 from gateway.rest.front import RestFront
 from gateway.s3.front import FrontLimits, S3Front
@@ -81,6 +82,7 @@ def open_doors(
         domain=settings.domain,
         limits=limits,
         reserved=frozenset({RESERVED_BUCKET}) if settings.rest else frozenset(),
+        delivery=services.delivery,
     )
     front: Application = s3 if features.s3 else ClosedDoor(s3.refuse)
     if features.s3 and features.sts:
@@ -95,7 +97,7 @@ def open_doors(
     if not has_rest:
         return Doors(front, None, s3.refuse, None)
     rest = RestFront(
-        Api(services, signer, _rest_limits(settings, services)),
+        Api(services, signer, _rest_limits(settings, services), _caching(settings, tenant)),
         identify.bearer,
         tenant=tenant,
         send_idle_seconds=settings.send_idle_seconds,
@@ -116,6 +118,14 @@ def url_signer(settings: Settings, master_key: MasterKey, tenant_id: str, tokens
         master_key.key, tenant_id, oldest=settings.url_key_oldest_generation, newest=settings.url_key_generation
     )
     return UrlSigner(keys, tokens.secrets)
+
+
+def _caching(settings: Settings, tenant: Tenant) -> Caching:
+    return Caching(
+        s_maxage_seconds=settings.s_maxage_seconds,
+        surrogate_header=None if settings.surrogate_header is None else settings.surrogate_header.encode(),
+        purge=PurgeEndpoint.of(settings, tenant.id),
+    )
 
 
 def _rest_limits(settings: Settings, services: Services) -> RestLimits:

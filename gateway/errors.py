@@ -115,6 +115,7 @@ _CATALOGUE: Final = (
     ErrorCode("ServiceUnavailable", 503, "Service is unable to handle request.", retry_after_seconds=1),
     ErrorCode("SignatureDoesNotMatch", 403, "The request signature we calculated does not match the signature you provided. Check your key and signing method."),
     ErrorCode("SlowDown", 503, "Please reduce your request rate.", retry_after_seconds=1),
+    ErrorCode("TemporaryRedirect", 307, "The object is to be read at the location given."),
     ErrorCode("UnexpectedContent", 400, "This request does not support content"),
     ErrorCode("UnresolvableGrantByEmailAddress", 400, "The email address you provided does not match any account on record."),
     ErrorCode("UnsupportedMediaType", 415, "The annotation payload is not valid UTF-8 text."),

@@ -18,12 +18,13 @@ from gateway.auth.credentials import CredentialStore, TenantCredentials
 from gateway.auth.jwk import UnusableKey
 from gateway.auth.temporary import is_temporary
 from gateway.auth.token_settings import UserTokens, anon_token, rules_of
-from gateway.compose import Place
+from gateway.compose import FleetBackends, Place
 from gateway.config import Settings
 from gateway.context import Tenant
 from gateway.doors import temporary_keys
 from gateway.errors import StartupError, StorageError
 from gateway.fleet import Fleet
+from gateway.jobs.health import Readiness
 from gateway.jobs.preparation import Preparer
 from gateway.nobody import nobody
 from gateway.tenants.cache import Cache, Freshness
@@ -72,7 +73,9 @@ class ManyTenants:
         )
         self._heads: Final = HeadReader(settings)
         self._pattern: Final = HostPattern(settings.tenant_host_pattern)
-        self._nobody: Final = nobody(settings, self._master_key)
+        self._backends: Final = FleetBackends.open(settings)
+        self._readiness: Final = Readiness({"control": self._control.ping, **self._backends.checks})
+        self._nobody: Final = nobody(settings, self._master_key, self._readiness)
         self._logged: Final = logged(self._answer)
 
     @property
@@ -97,6 +100,7 @@ class ManyTenants:
         await self._fleet.close()
         await self._preparer.close()
         await self._listener.stop()
+        await self._backends.close()
         await self._control.__aexit__(None, None, None)
 
     async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -176,6 +180,7 @@ class ManyTenants:
             UserTokens(verifier, None if not shared else anon_token(shared[0]), shared),
             limits=tenant.limits,
             features=TenantFeatures.of(tenant.features),
+            readiness=self._readiness,
         )
 
     def _on_change(self, channel: str, name: str) -> None:

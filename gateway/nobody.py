@@ -17,6 +17,7 @@ from gateway.config import Settings
 from gateway.context import Scope, Tenant
 from gateway.doors import Doors, open_doors, temporary_keys, url_signer
 from gateway.errors import StorageError
+from gateway.jobs.health import Readiness
 from gateway.metadata.session import Row, Session, Transaction
 from gateway.operations.services import Limits, Services
 from gateway.statements import Statement
@@ -26,8 +27,8 @@ _OF_THE_SERVICE: Final = frozenset(("storage.s3.bucket.list", "storage.s3.bucket
 _CORS: Final = "storage.s3.cors"
 
 
-def nobody(settings: Settings, master_key: MasterKey) -> Doors:
-    """The doors of no tenant."""
+def nobody(settings: Settings, master_key: MasterKey, readiness: Readiness) -> Doors:
+    """The doors of no tenant; ``readiness`` is the fleet's, which is asked without naming one."""
     tenant = Tenant("", settings.region)
     tokens = UserTokens(TokenVerifier(TokenKeys(), token_rules(settings)))
     temporary = temporary_keys(master_key)
@@ -44,6 +45,7 @@ def nobody(settings: Settings, master_key: MasterKey) -> Doors:
         session=cast(Session, EmptyDatabase()),
         blobs=BlobStores({nothing.name: nothing}, nothing, Epoch(0)),
         limits=Limits(settings.max_object_bytes, settings.max_put_bytes, settings.inline_max_bytes),
+        readiness=readiness,
     )
     signer = url_signer(settings, master_key, tenant.id, tokens)
     return open_doors(settings, tenant, services, identify, tokens, temporary, signer)

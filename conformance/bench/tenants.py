@@ -57,7 +57,7 @@ def main() -> None:
         report(measure(fleet, clients, threads=asked.threads, seconds=asked.seconds), asked.seconds)
         if os.environ.get("KEEP"):
             lines = fleet.running.log.read_text().splitlines()
-            print("\n".join([line for line in lines if "event\": \"request" not in line][-40:]))
+            print("\n".join([line for line in lines if 'event": "request' not in line][-40:]))
 
 
 def make_tenants(fleet: Fleet, number: int) -> list[Client]:

@@ -107,6 +107,7 @@ LINES: Final[Mapping[str, Line]] = {
     "purgeBucketCache": _PATH_ONLY,
     "purgeObjectCache": _PATH_ONLY,
     "health": Line({}, reason="it tells of the server alone"),
+    "ready": Line({}, reason="it tells of the server alone"),
     "status": Line({}, reason="it tells of the server alone"),
     "version": Line({}, reason="it tells of the server alone"),
 }

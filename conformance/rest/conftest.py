@@ -1,6 +1,7 @@
 """A Rowlock with a JWT secret and a port for the JSON API, callers for it, and its database."""
 
 import itertools
+import json
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -10,9 +11,12 @@ from typing import Any, Final
 import psycopg
 import pytest
 
+from conformance import server, upstream
 from conformance.rest import tokens
 from conformance.rest.client import Api
+from conformance.rest.stubs import Stub
 from conformance.server import RunningServer, shared_server
+from conformance.upstream import Upstream
 
 _numbers: Final = itertools.count(1)
 
@@ -109,3 +113,72 @@ def shared(fresh: str, sql: psycopg.Connection[Any]) -> Iterator[str]:
     yield fresh
     sql.execute(f'DROP POLICY "{policy}" ON storage.objects')
     sql.execute(f'DROP POLICY "{policy}" ON storage.buckets')
+
+
+ADMIN_KEY: Final = "admin-key-of-the-suite"
+# Whoever connects from here is the proxy; everybody else in these tests comes from 127.0.0.1.
+PROXY_ADDRESS: Final = "127.0.0.2"
+
+
+@pytest.fixture(scope="session")
+def stub() -> Iterator[Stub]:
+    """A CDN to be told of changes, and a store that can be switched off."""
+    opened = Stub()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def store(run_directory: Path) -> Iterator[Upstream]:
+    """A second Rowlock that the first one keeps bytes in, seen by clients as localhost."""
+    with upstream.shared_upstream(run_directory, "rowlock") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def handing(store: Upstream, stub: Stub) -> Iterator[RunningServer]:
+    """A server that lets others answer reads, and tells a CDN of changes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        admin_port = probe.getsockname()[1]
+    away = {
+        "kind": "s3",
+        "endpoint": stub.url,
+        "bucket": "b",
+        "access_key_id": "k",
+        "secret_access_key": {"env": "STUB"},
+    }
+    backends = {"store": store.backend(public_endpoint=store.endpoint.replace("127.0.0.1", "localhost")), "away": away}
+    running = server.start(
+        settings={
+            "ROWLOCK_JWT_SECRET": tokens.SECRET,
+            "ROWLOCK_BACKENDS": json.dumps(backends),
+            upstream.SECRET_VARIABLE: store.secret_access_key,
+            "STUB": "nothing",
+            "ROWLOCK_ADMIN_PORT": str(admin_port),
+            "ROWLOCK_ADMIN_API_KEY": ADMIN_KEY,
+            "ROWLOCK_CDN_URL": "https://cdn.example.test",
+            "ROWLOCK_CDN_PURGE_URL": f"{stub.url}/cdn",
+            "ROWLOCK_CDN_PURGE_KEY": "purge-key",
+            "ROWLOCK_SURROGATE_HEADER": "surrogate-key",
+            "ROWLOCK_S_MAXAGE_SECONDS": "600",
+            "ROWLOCK_ACCEL": "x-accel-redirect",
+            "ROWLOCK_TRUSTED_PROXIES": f"{PROXY_ADDRESS}/32",
+        }
+    )
+    yield running
+    server.stop(running)
+
+
+@pytest.fixture(scope="session")
+def handing_service(handing: RunningServer) -> Api:
+    """The service key at that server."""
+    return Api("127.0.0.1", handing.port, tokens.mint({"role": "service_role"}))
+
+
+@pytest.fixture(scope="session")
+def handing_s3(handing: RunningServer) -> Iterator[Any]:
+    """Its S3 door."""
+    client = handing.target.client()
+    yield client
+    client.close()

@@ -19,12 +19,15 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import boto3
+import psycopg
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from conformance.fleet import ADMIN_KEY, Client, Fleet, refusal, running_fleet
 from conformance.rawhttp import RawClient
+from conformance.rest.client import Api
+from conformance.rest.stubs import Stub
 from conformance.target import target_from_environment
 
 pytestmark = pytest.mark.skipif(target_from_environment() is not None, reason="the suite must start the server itself")
@@ -35,8 +38,15 @@ CANARY: Final = "canary-of-the-other-tenant"
 
 
 @pytest.fixture(scope="module")
-def fleet() -> Iterator[Fleet]:
-    with running_fleet() as started:
+def stub() -> Iterator[Stub]:
+    opened = Stub()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def fleet(stub: Stub) -> Iterator[Fleet]:
+    with running_fleet(ROWLOCK_CDN_PURGE_URL=f"{stub.url}/cdn") as started:
         yield started
 
 
@@ -580,3 +590,29 @@ def test_token_of_one_tenant_opens_no_other(fleet: Fleet, a: Client) -> None:
             wire.request("GET", f"{url.path}?{url.query}", headers={"Host": url.netloc})
             answer = wire.getresponse()
             assert (answer.status, answer.read().split(b"<Code>")[1].split(b"<")[0]) == expected
+
+
+def test_cdn_is_told_whose_change_it_was(fleet: Fleet, stub: Stub, a: Client, b: Client) -> None:
+    for client in (a, b):
+        client.s3.create_bucket(Bucket="on-cdn")
+        client.s3.put_object(Bucket="on-cdn", Key="k", Body=b"first")
+        name = f"t_{client.tenant_id}"
+        with psycopg.connect(fleet.owner_url.replace("/rowlock?", f"/{name}?"), autocommit=True) as connection:
+            connection.execute("update storage.buckets set public = true where id = 'on-cdn'")
+    a.s3.put_object(Bucket="on-cdn", Key="k", Body=b"second")
+    assert stub.was_told("object", "on-cdn", "k")
+    assert {each["tenant"]["ref"] for each in stub.told if each["type"] == "object"} == {a.tenant_id}
+    b.s3.delete_object(Bucket="on-cdn", Key="k")
+    deadline = time.monotonic() + 15
+    while {each["tenant"]["ref"] for each in stub.told if each["type"] == "object"} != {a.tenant_id, b.tenant_id}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_readiness_is_the_fleets_and_names_no_tenant(fleet: Fleet) -> None:
+    expected = {"ready": True, "down": [], "checks": {"control": "up", "backend:file": "up"}}
+    assert fleet.admin("GET", "/health/ready", key=None) == (200, expected)
+    door = Api("127.0.0.1", fleet.running.port)
+    assert door.request("GET", "/health/ready").json == expected
+    assert door.request("GET", "/health/ready", headers={"host": "nobody.s3.test"}).status == 200
+    assert door.request("GET", "/status").status == 200

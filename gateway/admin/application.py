@@ -1,8 +1,10 @@
-"""The ASGI application of the admin API: one key, compared in constant time, before anything of a request is looked at.
+"""The ASGI application of the admin API: one key, compared in constant time, before more of a request is looked at
+than whether it only asks for the process's health.
 
 Whatever it changes is audited by the control database, in the same transaction, under the actor named here.
 """
 
+import asyncio
 import hmac
 import json
 import re
@@ -20,9 +22,10 @@ from gateway.admin import openapi
 from gateway.admin.models import Error, Model
 from gateway.admin.routes import DEFAULT_PAGE, ROUTES, Asked, Route
 from gateway.administration import Administration, describe_refusal
-from gateway.compose import control_database_url
+from gateway.compose import FleetBackends, Place, control_database_url, open_session
 from gateway.config import Settings
 from gateway.errors import StorageError
+from gateway.jobs.health import DATABASE, Check, Readiness, database_check
 from gateway.telemetry.events import RequestLog
 from gateway.tenants.control import Actor, acting
 from gateway.tenants.errors import RegistryError, TakenError
@@ -35,6 +38,9 @@ _log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES: Final = 256 * 1024
 ACTOR: Final = "admin API"
+STATUS: Final = "/status"
+OPEN_PATHS: Final = frozenset({STATUS, "/health/ready"})
+"""What is answered without the key: it tells names and nothing else."""
 
 _MALFORMED: Final = "The body is not a JSON document of the expected form."
 _PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
@@ -57,12 +63,24 @@ class Admin:
         self._routes: Final = [(re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", route.path)), route) for route in ROUTES]
         self._stack: Final = AsyncExitStack()
         self._administration: Administration | None = None
+        self._gateway_url: Final = gateway_url
+        self._readiness: Readiness | None = None
 
     async def start(self) -> None:
         """Open the control database. Raises SecretError."""
         self._administration = await self._stack.enter_async_context(
             Administration.open(self._settings, self._control_url)
         )
+        backends = await asyncio.to_thread(FleetBackends.open, self._settings)
+        self._stack.push_async_callback(backends.close)
+        checks: dict[str, Check] = {"control": self._administration.control.ping}
+        if not self._settings.multi_tenant:
+            place = Place.of_single_tenant(self._settings, self._gateway_url)
+            session = open_session(self._settings, place, pool_size=1)
+            await session.open()
+            self._stack.push_async_callback(session.close)
+            checks = {DATABASE: database_check(session)}
+        self._readiness = Readiness(checks | dict(backends.checks))
 
     async def close(self) -> None:
         """Close it."""
@@ -87,9 +105,11 @@ class Admin:
         await _send(send, status, document, request_id, retry_after)
 
     async def _answer(self, scope: Any, receive: Receive, request_id: str, log: RequestLog) -> tuple[int, Any]:
-        self._authenticate(scope["headers"])
         path = _path(scope["raw_path"])
         log.operation = "admin"
+        if scope["method"] == "GET" and path in OPEN_PATHS:
+            return await self._health(path)
+        self._authenticate(scope["headers"])
         if path == "/openapi.json" and scope["method"] == "GET":
             return 200, openapi.document()
         route, parameters = self._find(scope["method"], path)
@@ -100,6 +120,14 @@ class Admin:
         with acting(Actor(ACTOR, client[0] if client else "", request_id)):
             answer = await route.handler(self._administration, asked)
         return route.status, None if answer is None else answer.model_dump(mode="json")
+
+    async def _health(self, path: str) -> tuple[int, Any]:
+        """Whoever watches over this process has no key: is it alive, is it ready?"""
+        if path == STATUS:
+            return 200, None
+        assert self._readiness is not None  # noqa: S101 - requests come after the lifespan's start
+        report = await self._readiness.report()
+        return 200 if report.is_ready else 503, report.document
 
     def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Raises AccessDenied for a missing, wrong or repeated key."""

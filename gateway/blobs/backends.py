@@ -155,6 +155,13 @@ def blob_directory(settings: Settings, tenant_id: str) -> Path:
     return settings.data_dir / "tenants" / tenant_id / "blobs"
 
 
+def file_directory(settings: Settings, name: str, options: Mapping[str, Any]) -> Path:
+    """The directory that a file backend has for all tenants together. Raises StartupError."""
+    given = {key: _resolved(name, key, value) for key, value in options.items() if key not in ("kind", "replica")}
+    with _told(name):
+        return _file_options(name, given).directory or settings.data_dir
+
+
 def _file(
     settings: Settings, name: str, given: Mapping[str, Any], tenant_id: str, most_threads: int | None
 ) -> BlobStore:

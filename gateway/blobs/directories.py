@@ -4,6 +4,7 @@ Paths are built from checked blob ids only, relative to descriptors, and never f
 """
 
 import contextlib
+import errno
 import fcntl
 import functools
 import os
@@ -52,6 +53,14 @@ def synchronise(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
     else:
         os.fsync(fd)
+
+
+def probe_directory(path: Path) -> None:
+    """Raise OSError unless this is a directory that may be written to. Asks, and writes nothing."""
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if not (path.is_dir() and os.access(path, os.R_OK | os.W_OK | os.X_OK)):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def make_root(path: Path) -> Directory:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from gateway.blobs.digest import Digester
-from gateway.blobs.directories import SHARDS
+from gateway.blobs.directories import SHARDS, probe_directory, shard_of
 from gateway.blobs.file_writer import FileWriter
 from gateway.blobs.group_sync import GroupSync
 from gateway.blobs.os_errors import translated
-from gateway.blobs.protocol import BlobDescription, BlobReader, BlobStat, check_blob_id
+from gateway.blobs.protocol import EPOCH_HEX_DIGITS, BlobDescription, BlobReader, BlobStat, check_blob_id
 from gateway.blobs.readers import SMALL_BYTES, BytesReader, FileReader, read_exactly
 from gateway.blobs.volume import Volume
 from gateway.errors import StorageError
@@ -27,7 +27,8 @@ T = TypeVar("T")
 
 
 class FileStore:
-    """A BlobStore, CopyingStore, FileBackedStore, DescribingStore and EpochRemovingStore.
+    """A BlobStore, CopyingStore, FileBackedStore, DescribingStore, EpochRemovingStore, LocatedStore and
+    ProbedStore.
 
     ``threads`` bounds reading and writing each. Below ``free_space_floor_bytes`` writes are refused; 0 turns that
     off. ``unnamed_files`` and ``attributes`` override what the file system is found to be capable of. The constructor
@@ -45,6 +46,7 @@ class FileStore:
         attributes: bool | None = None,
     ) -> None:
         self.name = name
+        self._root = root.absolute()
         self._volume = Volume(root, free_space_floor_bytes, unnamed_files=unnamed_files, attributes=attributes)
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix=f"blobs-{name}-read")
         self._writers = ThreadPoolExecutor(threads, thread_name_prefix=f"blobs-{name}-write")
@@ -106,6 +108,14 @@ class FileStore:
     async def remove_epoch(self, epoch: int) -> bool:
         """See EpochRemovingStore."""
         return await self._run(self._writers, self._volume.remove_epoch, epoch)
+
+    def path(self, blob_id: str) -> Path:
+        """See LocatedStore."""
+        return self._root / check_blob_id(blob_id)[:EPOCH_HEX_DIGITS] / shard_of(blob_id) / blob_id
+
+    async def probe(self) -> None:
+        """See ProbedStore: the directory is there and can be written to. A full disk is no reason not to read."""
+        await asyncio.to_thread(probe_directory, self._root)
 
     async def check(self) -> None:
         """See BlobStore: writes and synchronises a small file."""

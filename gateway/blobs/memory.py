@@ -128,6 +128,9 @@ class MemoryStore:
         """See EpochRemovingStore."""
         return all(epoch_of(blob_id) != epoch for blob_id in self._blobs)
 
+    async def probe(self) -> None:
+        """See ProbedStore."""
+
     async def check(self) -> None:
         """See BlobStore."""
         if self._used_bytes >= self._max_bytes:

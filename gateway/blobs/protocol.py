@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 from gateway.blobs.digest import Digester
@@ -177,6 +178,24 @@ class EpochRemovingStore(Protocol):
 
     async def remove_epoch(self, epoch: int) -> bool:
         """Remove what is left of a *dead* epoch if it holds no blob; False while it holds some."""
+        ...
+
+
+@runtime_checkable
+class ProbedStore(Protocol):
+    """A store that can be asked every second whether it is there."""
+
+    async def probe(self) -> None:
+        """Cheap. Raises StorageError or OSError if the store cannot be used."""
+        ...
+
+
+@runtime_checkable
+class LocatedStore(Protocol):
+    """A store whose blobs are files another process on this machine may read."""
+
+    def path(self, blob_id: str) -> Path:
+        """Where a blob is; absolute. Raises ValueError for a malformed id."""
         ...
 
 

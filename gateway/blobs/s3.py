@@ -45,7 +45,7 @@ class TracedThreads(ThreadPoolExecutor):
 
 
 class S3Store:
-    """A BlobStore, CopyingStore, DescribingStore, EpochRemovingStore and PresigningStore.
+    """A BlobStore, CopyingStore, DescribingStore, EpochRemovingStore, PresigningStore and ProbedStore.
 
     Parts that do not fit into memory go to ``spool_directory`` (default: the system's). The constructor blocks.
     """
@@ -129,6 +129,10 @@ class S3Store:
         return await self._run(
             self._readers, self._client.presign, "GetObject", seconds, Key=self._keys.blob(blob_id), **answer_headers
         )
+
+    async def probe(self) -> None:
+        """See ProbedStore: ``HeadBucket``, in a thread that no upload or download waits for."""
+        await asyncio.to_thread(self._client.probe)
 
     async def check(self) -> None:
         """See BlobStore: writes and deletes a small object."""

@@ -24,6 +24,8 @@ from gateway.errors import StorageError
 
 _log = structlog.get_logger(__name__)
 
+PROBE_SECONDS: Final = 2.0
+
 _BACKOFF_SECONDS: Final = 0.1
 _BACKOFF_MAX_SECONDS: Final = 2.0
 _THROTTLED: Final = frozenset(
@@ -57,10 +59,14 @@ class S3Client:
         _trace()
         self._client = _client(options)
         self._host = urlsplit(self._client.meta.endpoint_url).netloc
-        events = self._client.meta.events
-        events.unregister("before-call.s3", add_expect_header)
-        events.register_last("before-parameter-build.s3", _forbid_redirects)
-        events.register("before-send.s3", self._require_own_host)
+        self._guard(self._client)
+        # Signs for the host that clients see, and sends nothing.
+        self._presigner = (
+            self._client
+            if options.public_endpoint is None
+            else _client(options.model_copy(update={"endpoint": options.public_endpoint}))
+        )
+        self._prober: Any = None
 
     def call(self, operation: str, *, attempts: int | None = None, **parameters: Any) -> dict[str, Any]:
         """One operation on the bucket, repeated while that can help; a ``Body`` is a seekable file or bytes."""
@@ -102,16 +108,35 @@ class S3Client:
             _log.error("upstream_circuit_opened", backend=self._name, reason=reason)
         return UpstreamFailure(reason, throttled=throttled)
 
+    def probe(self) -> None:
+        """Ask once whether the bucket is there, whatever the circuit breaker thinks. Raises OSError."""
+        if self._prober is None:
+            patience = {"connect_timeout_seconds": PROBE_SECONDS, "read_timeout_seconds": PROBE_SECONDS}
+            self._prober = _client(self.options.model_copy(update=patience))
+            self._guard(self._prober)
+        try:
+            self._prober.head_bucket(Bucket=self.options.bucket)
+        except (BotoCoreError, ClientError) as error:
+            raise OSError(type(error).__name__) from error
+
     def presign(self, operation: str, seconds: int, **parameters: Any) -> str:
         """A URL that may be used without credentials for a while."""
-        url: str = self._client.generate_presigned_url(
+        url: str = self._presigner.generate_presigned_url(
             _METHODS[operation], Params={"Bucket": self.options.bucket, **parameters}, ExpiresIn=seconds
         )
         return url
 
     def close(self) -> None:
         """Close idle connections."""
-        self._client.close()
+        for client in (self._client, self._presigner, self._prober):
+            if client is not None:
+                client.close()
+
+    def _guard(self, client: Any) -> None:
+        events = client.meta.events
+        events.unregister("before-call.s3", add_expect_header)
+        events.register_last("before-parameter-build.s3", _forbid_redirects)
+        events.register("before-send.s3", self._require_own_host)
 
     def _meaning(self, operation: str, error: ClientError) -> Exception:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -52,6 +52,8 @@ class S3Options(BaseModel):
     bucket: str = Field(min_length=1)
     prefix: str = ""
     endpoint: str | None = None
+    public_endpoint: str | None = None
+    """Where clients reach the store that a read is redirected to; None: at ``endpoint`` too."""
     provider: str = "generic"
     region: str | None = None
     access_key_id: str | None = None
@@ -80,7 +82,7 @@ class S3Options(BaseModel):
             raise ValueError(f"unknown provider, use one of {', '.join(PROFILES)}")
         return value
 
-    @field_validator("endpoint")
+    @field_validator("endpoint", "public_endpoint")
     @classmethod
     def _has_scheme(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("https://", "http://")):

@@ -1,7 +1,10 @@
-"""``rowlock buckets``: which backend the bytes of a bucket go to."""
+"""``rowlock buckets``: which backend the bytes of a bucket go to, and where reads of it are redirected."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 from cyclopts import App
 
@@ -11,14 +14,16 @@ from gateway.commands.database import connect_urls
 from gateway.compose import Place, open_session
 from gateway.config import Settings
 from gateway.errors import StartupError, StorageError
-from gateway.metadata import moving
+from gateway.metadata import cdn, moving
+from gateway.metadata.cdn import Redirect
+from gateway.metadata.session import Session
 
-app = App(name="buckets", help="Show and choose the backends of buckets.")
+app = App(name="buckets", help="Show and choose the backends and redirects of buckets.")
 
 
 @app.command(name="list")
 def show(*, data_dir: Path | None = None) -> int:
-    """Show every bucket and the backend its new objects go to.
+    """Show every bucket, the backend its new objects go to, and where its reads are redirected.
 
     Parameters
     ----------
@@ -27,8 +32,9 @@ def show(*, data_dir: Path | None = None) -> int:
     """
     settings = load_settings(data_dir=data_dir)
     with connect_urls(settings) as urls:
-        for bucket, backend in asyncio.run(_list(settings, urls.gateway_url)):
-            print(f"{bucket}\t{backend or f'{settings.default_backend} (default)'}")
+        for bucket, backend, redirect in asyncio.run(_list(settings, urls.gateway_url)):
+            told = "" if redirect is None else f"\tredirect: {redirect}"
+            print(f"{bucket}\t{backend or f'{settings.default_backend} (default)'}{told}")
     return 0
 
 
@@ -59,6 +65,31 @@ def set_backend(bucket: str, backend: str, *, data_dir: Path | None = None) -> i
     return 0
 
 
+@app.command(name="set-redirect")
+def set_redirect(bucket: str, to: Literal["backend", "cdn", "off"], *, data_dir: Path | None = None) -> int:
+    """Redirect reads of larger objects of a bucket, by URL and by the JSON API, within five seconds.
+
+    Parameters
+    ----------
+    bucket
+        Its name.
+    to
+        `backend`: to a short-lived URL of the S3 store that has the bytes. `cdn`: to ROWLOCK_CDN_URL, if the bucket is
+        public. `off`: nowhere.
+    data_dir
+        Directory of the files and the embedded Postgres.
+    """
+    settings = load_settings(data_dir=data_dir)
+    if to == "cdn" and settings.cdn_url is None:
+        raise StartupError("there is no CDN: set ROWLOCK_CDN_URL")
+    with connect_urls(settings) as urls:
+        try:
+            asyncio.run(_redirect(settings, urls.gateway_url, bucket, None if to == "off" else Redirect(to)))
+        except StorageError as error:
+            raise StartupError(f"{bucket}: {error.message}") from error
+    return 0
+
+
 def require_backend(settings: Settings, name: str, *, replica: bool) -> None:
     """Raises StartupError unless there is a backend of this name and purpose."""
     options = backends.described(settings).get(name)
@@ -69,19 +100,27 @@ def require_backend(settings: Settings, name: str, *, replica: bool) -> None:
         raise StartupError(f"backend {name}: this needs a backend with {wanted}")
 
 
-async def _list(settings: Settings, gateway_url: str) -> list[tuple[str, str | None]]:
-    session = open_session(settings, Place.of_single_tenant(settings, gateway_url), pool_size=1)
-    await session.open()
-    try:
-        return await moving.bucket_backends(session)
-    finally:
-        await session.close()
+async def _list(settings: Settings, gateway_url: str) -> list[tuple[str, str | None, Redirect | None]]:
+    async with _session(settings, gateway_url) as session:
+        redirects = await cdn.bucket_redirects(session)
+        return [(bucket, backend, redirects.get(bucket)) for bucket, backend in await moving.bucket_backends(session)]
 
 
 async def _set(settings: Settings, gateway_url: str, bucket: str, backend: str | None) -> None:
+    async with _session(settings, gateway_url) as session:
+        await moving.set_bucket_backend(session, bucket, backend)
+
+
+async def _redirect(settings: Settings, gateway_url: str, bucket: str, to: Redirect | None) -> None:
+    async with _session(settings, gateway_url) as session:
+        await cdn.set_bucket_redirect(session, bucket, to)
+
+
+@asynccontextmanager
+async def _session(settings: Settings, gateway_url: str) -> AsyncIterator[Session]:
     session = open_session(settings, Place.of_single_tenant(settings, gateway_url), pool_size=1)
     await session.open()
     try:
-        await moving.set_bucket_backend(session, bucket, backend)
+        yield session
     finally:
         await session.close()

@@ -1,5 +1,6 @@
 """PutObject, GetObject, HeadObject, GetObjectAttributes."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from gateway.metadata.errors import DefaultEncryptionDiffers
 from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord
 from gateway.operations import access, acl, checksums, encryption, expiration, object_lock, upload, versions
 from gateway.operations.content import open_content
+from gateway.operations.delivery import LocalFile, Wording
 from gateway.operations.encryption import Wanted
 from gateway.operations.services import Services
 from gateway.operations.shapes import Checksum as ChecksumElement
@@ -30,7 +32,7 @@ from gateway.operations.shapes import (
 )
 from gateway.operations.tags import header_tags
 from gateway.telemetry.failpoints import failpoint_async
-from gateway.wire.conditions import NO_CONDITIONS, ReadConditions, WriteCondition, write_condition
+from gateway.wire.conditions import NO_CONDITIONS, ReadConditions, WriteCondition, parse_http_date, write_condition
 from gateway.wire.headers import stored_content_encoding
 from gateway.wire.ranges import ByteRange, parse_range
 
@@ -41,6 +43,14 @@ _STANDARD: Final = "STANDARD"
 _READ_ATTEMPTS: Final = 3
 _WRITE_ATTEMPTS: Final = 3
 _NO_CONDITIONS: Final = (None, None, None, None)
+_ANSWER_HEADERS: Final = (
+    ("cache_control", "ResponseCacheControl"),
+    ("content_disposition", "ResponseContentDisposition"),
+    ("content_encoding", "ResponseContentEncoding"),
+    ("content_language", "ResponseContentLanguage"),
+    ("content_type", "ResponseContentType"),
+    ("expires", "ResponseExpires"),
+)
 NO_WRITE_CONDITION: Final = WriteCondition()
 
 
@@ -147,18 +157,29 @@ async def get_object(services: Services, call: Call, asked: GetObjectInput) -> G
     return output
 
 
-async def read_object(services: Services, call: Call, asked: GetObjectInput) -> tuple[GetObjectOutput, ObjectRecord]:
-    """The same with the row, for doors that say more of an object than S3."""
+async def read_object(
+    services: Services, call: Call, asked: GetObjectInput, wording: Wording | None = None
+) -> tuple[GetObjectOutput, ObjectRecord]:
+    """The same with the row, for doors that say other things of an object than S3, as ``wording`` has it.
+
+    Raises StorageError(TemporaryRedirect) where the call lets somebody else answer. The body is then, or may be, a
+    ``LocalFile``.
+    """
     encryption.refuse_method_on_read(asked)
     customer = encryption.customer_key(services.encryption, call, asked)
     for _ in range(_READ_ATTEMPTS):
         record = await _find(services, call, asked, with_content=True)
         cipher = encryption.unlock(services.encryption, record.attributes.encryption, customer)
         span, selected, status_fields = _selection(asked, record)
-        length = span.length_bytes if span else record.size_bytes
+        length: int | None = span.length_bytes if span else record.size_bytes
         expires = await expiration.of_record(services, asked.bucket, asked.key, record)
         try:
-            body: BlobReader = await open_content(services, record, span.first if span else 0, length, cipher)
+            file = None if call.handover is None else await _hand_over(services, call, asked, record, wording)
+            body: BlobReader
+            if file is None:
+                body = await open_content(services, record, span.first if span else 0, length or 0, cipher)
+            else:
+                body, selected, length = file, False, None
         except FileNotFoundError:
             # The row was read before an overwrite and its blob destroyed since; the row as it is now has another.
             continue
@@ -179,6 +200,35 @@ async def read_object(services: Services, call: Call, asked: GetObjectInput) -> 
     # Invariant B (reliability): a live row without its exact blob. Never a 404: the object was acknowledged.
     _log.error("blob_missing", bucket=asked.bucket, key=asked.key)
     raise StorageError("InternalError")
+
+
+async def _hand_over(
+    services: Services, call: Call, asked: GetObjectInput, record: ObjectRecord, wording: Wording | None
+) -> LocalFile | None:
+    """Let somebody else answer, if they would answer the same."""
+    if services.delivery is None or call.handover is None:
+        return None
+    if asked.part_number is not None or asked.checksum_mode == "ENABLED":
+        return None
+    if wording is None:
+        overrides = (
+            asked.response_cache_control, asked.response_content_disposition, asked.response_content_encoding,
+            asked.response_content_language, asked.response_content_type, asked.response_expires,
+        )  # fmt: skip
+        plain = asked.version_id is None and not any(overrides)
+        wording = Wording(lambda found: _answer_headers(_facts(found, asked, whole=True)), "" if plain else None)
+    return await services.delivery.hand_over(call.handover, asked.bucket, asked.key, record, wording)
+
+
+def _answer_headers(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The facts that S3 lets a presigned URL say (API_GetObject, response-* parameters)."""
+    expires = facts["expires"]
+    readable = expires is None or parse_http_date(expires) is not None
+    return {
+        parameter: facts[field]
+        for field, parameter in _ANSWER_HEADERS
+        if facts[field] is not None and (readable or field != "expires")
+    }
 
 
 async def head_object(services: Services, call: Call, asked: HeadObjectInput) -> HeadObjectOutput:

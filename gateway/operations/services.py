@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 
 from gateway.blobs.locator import BlobStores
+from gateway.jobs.health import Readiness
 from gateway.metadata.lifecycle import RuleMemory
 from gateway.metadata.session import Session
 from gateway.operations.cors_rules import CorsRules
+from gateway.operations.delivery import Delivery
 from gateway.operations.encryption import Encryption
 
 
@@ -28,3 +30,5 @@ class Services:
     cors_rules: CorsRules = field(default_factory=CorsRules)
     encryption: Encryption = field(default_factory=Encryption)
     rules: RuleMemory = field(default_factory=RuleMemory)
+    delivery: Delivery | None = None
+    readiness: Readiness | None = None

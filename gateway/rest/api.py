@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.auth.signed_url import UrlSigner
 from gateway.context import Call
+from gateway.jobs.cdn import PurgeEndpoint
 from gateway.operations.services import Services
 from gateway.rest.errors import JSON_TYPE
 from gateway.rest.schemas import Schema
@@ -33,12 +34,23 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Caching:
+    """What a CDN before us is told: how long it may keep public objects (0: as their own max-age says), what they are
+    labelled with (None: nothing), and where it takes orders to forget."""
+
+    s_maxage_seconds: int = 0
+    surrogate_header: bytes | None = None
+    purge: PurgeEndpoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
     """What every handler works with."""
 
     services: Services
     signer: UrlSigner
     limits: Limits
+    caching: Caching = Caching()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,12 @@
 import re
 from typing import Any, Final, cast
 
-from gateway import __version__
-from gateway.context import SERVICE_ROLE
 from gateway.errors import StorageError
 from gateway.metadata.storage_api import BucketChanges, BucketRow
 from gateway.metadata.storage_api import NewBucket as NewBucketRow
 from gateway.operations import storage_buckets
 from gateway.operations.storage_buckets import BucketSearch
 from gateway.rest.api import Api, Asked, instant, json_response
-from gateway.rest.errors import wrong_role
 from gateway.rest.schemas import BucketQuery, BucketUpdate, NewBucket
 from gateway.wire.response import Response
 
@@ -64,32 +61,6 @@ async def delete_bucket(api: Api, asked: Asked) -> Response:
     """Delete an empty bucket."""
     await storage_buckets.delete_bucket(api.services, asked.call, asked.bucket)
     return json_response({"message": "Successfully deleted"})
-
-
-async def purge_cache(api: Api, asked: Asked) -> Response:
-    """Nothing of ours caches objects, so there is nothing to purge: answered as storage-api without a CDN does."""
-    if asked.call.principal.role != SERVICE_ROLE:
-        raise wrong_role()
-    raise StorageError("MissingParameter", "Missing Required Parameter CDN_PURGE_ENDPOINT_URL")
-
-
-async def health(api: Api, asked: Asked) -> Response:
-    """Does the database answer?"""
-    try:
-        await storage_buckets.list_buckets(api.services, asked.call, BucketSearch(limit=1))
-    except StorageError:
-        return json_response({"healthy": False})
-    return json_response({"healthy": True})
-
-
-async def status(api: Api, asked: Asked) -> Response:
-    """The process answers."""
-    return Response(200)
-
-
-async def version(api: Api, asked: Asked) -> Response:
-    """Which Rowlock this is."""
-    return Response(200, ((b"content-type", b"text/plain; charset=utf-8"),), __version__.encode())
 
 
 def _document(row: BucketRow) -> dict[str, Any]:

@@ -147,6 +147,8 @@ def render(error: StorageError) -> Response:
         if "last_modified" in fields:
             headers.append((b"last-modified", fields["last_modified"].encode()))
         return Response(304, tuple(headers))
+    if status == 307:
+        return Response(307, ((b"location", error.fields["location"].encode("ascii")), NO_STORE))
     code = alias.code or name
     http_status = status if status in _TRUE_STATUS else 400
     body = ErrorBody(http_status, str(status), alias.error or code, message, code)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.errors import StorageError
-from gateway.rest import buckets, downloads, objects, pending, schemas, uploads
+from gateway.rest import buckets, downloads, objects, pending, schemas, service, uploads
 from gateway.rest.api import Handler
 from gateway.rest.errors import unknown_route
 from gateway.rest.schemas import Schema
@@ -288,14 +288,14 @@ ROUTES: Final = (
     ),
     # the rest
     Route(
-        "purgeCache", ("DELETE",), "/cdn", "storage.object.purge_cache", buckets.purge_cache, query=schemas.PurgeQuery
+        "purgeCache", ("DELETE",), "/cdn", "storage.object.purge_cache", service.purge_cache, query=schemas.PurgeQuery
     ),
     Route(
         "purgeBucketCache",
         ("DELETE",),
         "/cdn/{bucket}",
         "storage.object.purge_cache",
-        buckets.purge_cache,
+        service.purge_cache,
         query=schemas.PurgeQuery,
     ),
     Route(
@@ -303,12 +303,13 @@ ROUTES: Final = (
         ("DELETE",),
         "/cdn/{bucket}/{key}",
         "storage.object.purge_cache",
-        buckets.purge_cache,
+        service.purge_cache,
         query=schemas.PurgeQuery,
     ),
-    Route("health", ("GET",), "/health", "storage.health", buckets.health),
-    Route("status", ("GET",), "/status", "storage.status", buckets.status, Access.NOBODY),
-    Route("version", ("GET",), "/version", "storage.version", buckets.version, Access.NOBODY),
+    Route("health", ("GET",), "/health", "storage.health", service.health),
+    Route("ready", _READ, "/health/ready", "storage.ready", service.ready, Access.NOBODY),
+    Route("status", _READ, "/status", "storage.status", service.status, Access.NOBODY),
+    Route("version", ("GET",), "/version", "storage.version", service.version, Access.NOBODY),
 )
 
 

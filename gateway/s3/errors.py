@@ -16,9 +16,11 @@ _HEADER_FIELDS: Final = {
     "delete_marker": b"x-amz-delete-marker",
     "etag": b"etag",
     "last_modified": b"last-modified",
+    "location": b"location",
     "version_id": b"x-amz-version-id",
 }
 _NOT_MODIFIED: Final = 304
+_REDIRECTED: Final = 307
 
 
 def render_error(error: StorageError, *, resource: str, request_id: str, host_id: str) -> Response:
@@ -40,6 +42,8 @@ def render_error(error: StorageError, *, resource: str, request_id: str, host_id
     if error.code.name == "InvalidRange" and (size := error.fields.get("ActualObjectSize")) is not None:
         # RFC 9110 §15.5.17
         headers.append((b"content-range", f"bytes */{size}".encode("ascii")))
+    if error.code.status == _REDIRECTED:
+        headers.append((b"cache-control", b"no-store"))
     if error.code.status == _NOT_MODIFIED:
         return Response(_NOT_MODIFIED, tuple(headers[1:]))
     elements += [("Resource", resource), ("RequestId", request_id), ("HostId", host_id)]

@@ -8,13 +8,14 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
 from gateway.config import Settings
 from gateway.context import Address, AuthMethod, BucketAddress, Call, ObjectAddress, Principal, Tenant
 from gateway.errors import StorageError
+from gateway.operations.delivery import Delivery, LocalFile
 from gateway.operations.expected_owner import require_expected_owners
 from gateway.operations.operation import Operation
 from gateway.s3 import cors
@@ -33,6 +34,8 @@ from gateway.wire.request import RawRequest
 from gateway.wire.response import Response, ResponseBroken, send_response
 
 _log = structlog.get_logger(__name__)
+
+_READ: Final = "GetObject"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -74,7 +77,7 @@ class S3Front:
 
     It finds a :class:`RequestLog` in ``scope["rowlock.log"]`` and an id in ``scope["rowlock.request_id"]``, or makes
     them. It raises only :class:`ResponseBroken`: an answer that broke off must break the connection. ``reserved``
-    bucket names are refused: another front has paths that begin so.
+    bucket names are refused: another front has paths that begin so. ``delivery`` says which reads others may answer.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class S3Front:
         domain: str | None,
         limits: FrontLimits,
         reserved: frozenset[str] = frozenset(),
+        delivery: Delivery | None = None,
     ) -> None:
         self._router, self._codecs = _compiled()
         self._operations = {operation.name: operation for operation in operations}
@@ -97,6 +101,7 @@ class S3Front:
         self._domain = domain
         self._limits = limits
         self._reserved = reserved
+        self._delivery = delivery
         self._post_object = self._forms(identify_form)
         self._host_id = host_id()
         self._constant_fields = ((b"x-amz-id-2", self._host_id.encode("ascii")), *PROTECTIVE_HEADERS)
@@ -169,8 +174,15 @@ class S3Front:
         call = self._call(request, headers, identity.principal, operation, address, fields)
         if "expected_bucket_owner" in fields or "expected_source_bucket_owner" in fields:
             await require_expected_owners(self._services, call, fields)
+        if self._delivery is not None and model.name == _READ:
+            call = replace(call, handover=self._delivery.offer(
+                headers, request.client_address, signed_by_header=identity.principal.method is AuthMethod.SIGV4_HEADER
+            ))  # fmt: skip
         output = await operation.handler(self._services, call, codec.build(fields))
-        return codec.render(output)
+        response = codec.render(output)
+        if call.handover is not None and isinstance(response.body, LocalFile):
+            return replace(response, headers=(*response.headers, response.body.field))
+        return response
 
     async def _post(
         self,

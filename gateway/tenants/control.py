@@ -75,6 +75,10 @@ class PostgresControlDatabase:
     ) -> None:
         await self._pool.close()
 
+    async def ping(self) -> None:
+        """Ask whether it answers. Raises StorageError (ServiceUnavailable)."""
+        await self.fetch(statements.load("engine")["ping"], {})
+
     async def fetch(self, statement: Statement, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows of one statement, none when it returns no rows."""
         values = statement.bind(parameters)

@@ -4,7 +4,6 @@ An access key id is unique among all tenants, so it decides; the host (or header
 what trusted proxies send is believed beyond the Host: anybody can write an ``X-Forwarded-Host``.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from gateway.config import Settings
+from gateway.wire.proxies import TrustedProxies
 
 _FORWARDED_HOST: Final = b"x-forwarded-host"
 _CREDENTIAL: Final = re.compile(rb"\bCredential=([^/,\s]{1,256})/")
@@ -37,9 +37,7 @@ class HeadReader:
 
     def __init__(self, settings: Settings) -> None:
         self._header: Final = settings.tenant_header.lower().encode() if settings.tenant_header else None
-        self._trusted: Final = tuple(
-            ipaddress.ip_network(part.strip()) for part in settings.trusted_proxies.split(",") if part.strip()
-        )
+        self._proxies: Final = TrustedProxies(settings.trusted_proxies)
 
     def read(self, scope: Mapping[str, Any]) -> Named:
         """From an ASGI ``http`` scope."""
@@ -57,8 +55,10 @@ class HeadReader:
                 token = value
             elif name == self._header:
                 tenant = value
-        if (forwarded or tenant) and not self._trusts(scope):
-            forwarded = tenant = None
+        if forwarded or tenant:
+            client = scope.get("client")
+            if not self._proxies.trusts(client[0] if client else None):
+                forwarded = tenant = None
         key_id, token = _credential(authorization, token, scope["query_string"])
         return Named(
             key_id,
@@ -66,14 +66,6 @@ class HeadReader:
             host_name(forwarded or host),
             tenant.decode("ascii", "replace").strip() if tenant else None,
         )
-
-    def _trusts(self, scope: Mapping[str, Any]) -> bool:
-        client = scope.get("client")
-        try:
-            address = ipaddress.ip_address(client[0]) if client else None
-        except ValueError:
-            return False
-        return address is not None and any(address in network for network in self._trusted)
 
 
 class HostPattern:

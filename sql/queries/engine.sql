@@ -1,3 +1,7 @@
+-- name: ping
+-- lane: quick
+SELECT 1;
+
 -- name: begin_epoch
 INSERT INTO rowlock.epochs (host, process_id) VALUES (%(host)s::text, %(process_id)s::integer) RETURNING id;
 

@@ -20,7 +20,7 @@ TENANT_TABLES: Final = (
     "storage.pending_uploads", "storage.s3_multipart_uploads", "storage.s3_multipart_uploads_parts",
 )  # fmt: skip
 ENGINE_TABLES: Final = (
-    "rowlock.accounts", "rowlock.epochs", "rowlock.garbage", "rowlock.lifecycles", "rowlock.limits",
+    "rowlock.accounts", "rowlock.cdn_purges", "rowlock.epochs", "rowlock.garbage", "rowlock.lifecycles", "rowlock.limits",
 )  # fmt: skip
 ALICE, BOB, CAROL, NOBODY = (account(name) for name in ("alice", "bob", "carol", None))
 OWNER, STRANGER = user("owner"), user("stranger")
@@ -178,14 +178,16 @@ def fill(owner: psycopg.Connection[Any]) -> None:
             upload,
         )
     owner.execute(
-        "INSERT INTO storage.pending_uploads (id, bucket_id, name, owner_id, upsert, expires_at, version, metadata, etag)"
-        " VALUES (gen_random_uuid(), 'users', 'waiting', 'owner', false, now() + interval '1 hour', '1', '{}', 'e')"
+        "INSERT INTO storage.pending_uploads"
+        " (id, bucket_id, name, owner_id, upsert, expires_at, version, metadata, etag) VALUES"
+        " (gen_random_uuid(), 'users', 'waiting', 'owner', false, now() + interval '1 hour', '1', '{}', 'e')"
     )
     owner.execute(
         "INSERT INTO storage.object_annotations (object_id, name, payload, size_bytes, etag)"
         " SELECT id, 'note', 'x', 1, 'e' FROM storage.objects WHERE bucket_id = 'alices'"
     )
     owner.execute("INSERT INTO rowlock.accounts (subject, canonical_id) VALUES ('alice', 'a'), ('bob', 'b')")
+    owner.execute("INSERT INTO rowlock.cdn_purges (bucket_id) VALUES ('alices')")
     owner.execute("INSERT INTO rowlock.epochs (host, process_id) VALUES ('h', 1)")
     owner.execute("INSERT INTO rowlock.garbage (backend, blob_id) VALUES ('file', 'b')")
     owner.execute("INSERT INTO rowlock.lifecycles (bucket_id, revision) VALUES ('alices', 1)")

@@ -1,0 +1,26 @@
+"""The proxies whose word counts: who connects from one of the configured networks."""
+
+import ipaddress
+from functools import lru_cache
+from typing import Final
+
+
+class TrustedProxies:
+    """Networks (CIDR) with commas between; none by default."""
+
+    def __init__(self, networks: str) -> None:
+        self._networks: Final = tuple(
+            ipaddress.ip_network(part.strip()) for part in networks.split(",") if part.strip()
+        )
+        self._trusts = lru_cache(maxsize=1024)(self._look)
+
+    def trusts(self, address: str | None) -> bool:
+        """Whether who connects from this address is one of them."""
+        return bool(address) and bool(self._networks) and self._trusts(address or "")
+
+    def _look(self, address: str) -> bool:
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in self._networks)
