@@ -20,7 +20,8 @@ TENANT_TABLES: Final = (
     "storage.pending_uploads", "storage.s3_multipart_uploads", "storage.s3_multipart_uploads_parts",
 )  # fmt: skip
 ENGINE_TABLES: Final = (
-    "rowlock.accounts", "rowlock.cdn_purges", "rowlock.epochs", "rowlock.garbage", "rowlock.lifecycles", "rowlock.limits",
+    "rowlock.accounts", "rowlock.cdn_purges", "rowlock.epochs", "rowlock.garbage", "rowlock.lifecycles",
+    "rowlock.limits",
 )  # fmt: skip
 ALICE, BOB, CAROL, NOBODY = (account(name) for name in ("alice", "bob", "carol", None))
 OWNER, STRANGER = user("owner"), user("stranger")
