@@ -205,6 +205,25 @@ def test_confirmUpload_by_the_back_end(
     assert owner == ALICE
 
 
+def test_confirmUpload_into_a_drop_box(
+    anon: Api, service: Api, nobody: Api, fresh: str, sql: psycopg.Connection[Any]
+) -> None:
+    """The right to insert is enough for a new name, and for no other."""
+    policy = f"drop {fresh}"
+    sql.execute(f"CREATE POLICY \"{policy}\" ON storage.objects FOR INSERT TO anon WITH CHECK (bucket_id = '{fresh}')")
+    try:
+        pending_id = waiting(anon, nobody, fresh, "k")
+        assert pending(anon, fresh, "k", pending_id).json["size"] == 7
+        assert confirm(anon, fresh, "k", pending_id).status == 200
+        assert (content(anon, fresh, "k"), content(service, fresh, "k")) == (None, b"content")
+        again = anon.send("POST", f"/object/upload/sign/{fresh}/k", {"confirm": True}, x_upsert="true")
+        assert again.code == (400, "403", "AccessDenied")
+        cancelled = waiting(anon, nobody, fresh, "other")
+        assert pending(anon, fresh, "other", cancelled, "DELETE").status == 200
+    finally:
+        sql.execute(f'DROP POLICY "{policy}" ON storage.objects')
+
+
 def test_confirmUpload_policies_see_the_true_size(
     alice: Api, nobody: Api, shared: str, sql: psycopg.Connection[Any]
 ) -> None:

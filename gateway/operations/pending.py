@@ -104,7 +104,6 @@ async def confirm(services: Services, call: Call, name: PendingName) -> None:
     Raises NoSuchUpload, KeyAlreadyExists (it was confirmed before), PreconditionFailed (the object exists and may not
     be replaced), AccessDenied, and what the bucket does not take.
     """
-    await failpoint_async("confirm.before_commit")
     outcome = await pending.confirm(services.session, call.scope, name, call.principal.subject)
     if outcome is Outcome.USED:
         raise StorageError("KeyAlreadyExists", "The upload has been confirmed already")

@@ -48,7 +48,10 @@ async def cancel(api: Api, asked: Asked) -> Response:
 
 
 def _name(api: Api, asked: Asked, named: PendingUpload) -> PendingName:
-    """By id, or by the token. Raises Refusal for a token of another kind, and what is wrong with a token."""
+    """By id, or by the token. Raises Refusal for neither, both, or a token of another kind, and what is wrong with a
+    token."""
+    if (named.id is None) == (named.token is None):
+        raise invalid("must have either id or token")
     pending_id = named.id
     if named.token is not None:
         pending_id = api.signer.verify_upload(named.token, asked.bucket, asked.key).pending_id

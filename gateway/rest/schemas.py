@@ -208,16 +208,10 @@ class UploadUrlRequest(Schema):
 
 
 class PendingUpload(Schema):
-    """An upload that waits to be confirmed, by its id or by the token it came with."""
+    """An upload that waits to be confirmed: either its id, or the token it came with."""
 
     id: UUID | None = None
     token: Text | None = None
-
-    @model_validator(mode="after")
-    def _names_one(self) -> "PendingUpload":
-        if (self.id is None) == (self.token is None):
-            raise PydanticCustomError("one_name", "must have either id or token")
-        return self
 
 
 class PurgeQuery(Schema):

@@ -165,6 +165,7 @@ ALTER TABLE storage.pending_uploads ALTER COLUMN content SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX IF NOT EXISTS pending_uploads_blob_id
     ON storage.pending_uploads (blob_id) WHERE blob_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS pending_uploads_expires_at ON storage.pending_uploads (expires_at);
+CREATE INDEX IF NOT EXISTS pending_uploads_waiting ON storage.pending_uploads (expires_at) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS pending_uploads_bucket_id ON storage.pending_uploads (bucket_id);
 
 -- What S3 calls the configurations of a bucket, one row a kind: cors, lifecycle, tagging, policy…

@@ -19,7 +19,13 @@ BEGIN
     file_size_limit := facts.file_size_limit;
     outcome := CASE
         WHEN EXISTS (SELECT FROM storage.pending_uploads AS p WHERE p.id = p_id) THEN 'used'
-        WHEN (SELECT count(*) FROM (SELECT FROM storage.pending_uploads LIMIT p_limit) AS waiting) >= p_limit THEN 'full'
+        WHEN p_limit <= (
+            SELECT count(*) FROM (
+                SELECT FROM storage.pending_uploads AS p
+                WHERE p.state = 'pending' AND p.expires_at > clock_timestamp()
+                LIMIT p_limit
+            ) AS waiting)
+        THEN 'full'
         ELSE 'open'
     END;
 END

@@ -5,6 +5,7 @@ again without it. What was acknowledged must be there, byte for byte; what was n
 nothing may be left over once the sweeper has been there.
 """
 
+import http.client
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 
+from conformance.rest import tokens
+from conformance.rest.client import Answer, Api
 from tests.faults.server import Server, kill, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -91,7 +94,7 @@ STATUS = {"error": 500, "enospc": 507, "eio": 500}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server(ROWLOCK_WORKERS="1") as running:
+    with Server(ROWLOCK_WORKERS="1", ROWLOCK_JWT_SECRET=tokens.SECRET) as running:
         client = running.client()
         client.create_bucket(Bucket=BUCKET)
         client.put_object(Bucket=BUCKET, Key="source", Body=NEW)
@@ -206,6 +209,39 @@ def test_error_leaves_nothing_although_the_worker_lives_on(server: Server) -> No
     server.assert_consistent()
     assert server.workers() == [worker]
     assert content(client, "live") is None
+
+
+def test_confirmed_upload_killed_at_each_commit(server: Server) -> None:
+    """What was recorded waits, what was confirmed is an object, and bytes without a row are swept."""
+    api = Api("127.0.0.1", server.port, tokens.mint({"role": "service_role"}))
+    place = f"{BUCKET}/confirmed"
+
+    def sign() -> dict[str, Any]:
+        return dict(api.send("POST", f"/object/upload/sign/{place}", {"confirm": True}).json)
+
+    def killed(request: Callable[[], Answer]) -> None:
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            request()
+
+    def waits(signed: dict[str, Any]) -> bool:
+        return api.send("GET", f"/object/upload/pending/{place}?id={signed['id']}").status == 200
+
+    def confirm() -> Answer:
+        return api.send("POST", f"/object/upload/confirm/{place}", {"id": stored["id"]})
+
+    rearm(server, "pending.before_commit=kill")
+    lost = sign()
+    killed(lambda: api.request("PUT", lost["url"], NEW))
+    rearm(server, "pending.after_commit=kill")
+    stored = sign()
+    killed(lambda: api.request("PUT", stored["url"], NEW))
+    rearm(server, "confirm.after_commit=kill")
+    assert (waits(lost), waits(stored)) == (False, True)
+    killed(confirm)
+    rearm(server, "")
+    assert content(server.client(), "confirmed") == NEW
+    assert confirm().code == (400, "409", "KeyAlreadyExists")
+    server.assert_consistent()
 
 
 @pytest.mark.parametrize("point", ["gc.after_claim", "gc.after_unlink", "gc.after_quarantine"])

@@ -239,7 +239,7 @@ const pictures = (page, count) => page.waitForFunction((count) => {
 }, count)
 
 async function main() {
-  const browser = await chromium.launch({ executablePath: given.chromium, args: ['--no-sandbox', '--no-proxy-server'] })
+  const browser = await chromium.launch({ executablePath: given.chromium, args: ['--no-sandbox', '--no-proxy-server', '--disable-dev-shm-usage'] })
   const ends = {}
   for (const [name, scenario] of Object.entries(scenarios)) {
     const context = await browser.newContext()

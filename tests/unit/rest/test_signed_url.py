@@ -1,9 +1,11 @@
 """Signed URLs: keys of their own, by tenant and generation."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
+from conformance.rest import tokens
 from gateway.auth.signed_url import SigningKeys, UrlSigner
 from gateway.errors import StorageError
 
@@ -29,6 +31,23 @@ def test_an_upload_token_says_for_whom_and_whether_to_replace() -> None:
     assert (grant.owner, grant.upsert) == ("me", True)
     with pytest.raises(StorageError, match="InvalidSignature"):
         signer().verify_download(token, "b", "k")
+
+
+def test_an_upload_token_says_under_which_id_its_bytes_wait() -> None:
+    pending_id = uuid4()
+    token = signer().sign_upload("b", "k", owner=None, upsert=False, lifetime_seconds=10, pending_id=pending_id)
+    assert signer().verify_upload(token, "b", "k").pending_id == pending_id
+    plain = signer().sign_upload("b", "k", owner=None, upsert=False, lifetime_seconds=10)
+    assert signer().verify_upload(plain, "b", "k").pending_id is None
+
+
+@pytest.mark.parametrize("wrong", ["", "x", 1, [], {}, True])
+def test_an_id_that_is_none_is_refused_whoever_signed_it(wrong: object) -> None:
+    expires = int((NOW + timedelta(seconds=10)).timestamp())
+    token = tokens.mint({"url": "b/k", "scope": "upload", "pending": wrong, "exp": expires})
+    reader = UrlSigner(SigningKeys.derive(MASTER, "t", oldest=1, newest=1), (tokens.SECRET,), lambda: NOW)
+    with pytest.raises(StorageError, match="InvalidJWT"):
+        reader.verify_upload(token, "b", "k")
 
 
 @pytest.mark.parametrize(("bucket", "key"), [("b", "k2"), ("b2", "k"), ("b/k", ""), ("", "b/k")])
