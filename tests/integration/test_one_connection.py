@@ -166,9 +166,11 @@ class Alternation:
             await asyncio.sleep(0)
         if self.chance.random() < 0.1:
             await asyncio.sleep(SLEEP_SECONDS * self.chance.random() / 3)
+        # on a busy machine it may have ended just before
+        finished = task.done()
         task.cancel()
         await asyncio.wait([task])
-        assert task.cancelled()
+        assert task.cancelled() or finished or task.result() == [(b"",)]
 
     async def _timed_out(self, scope: Scope) -> None:
         with pytest.raises(StorageError):
