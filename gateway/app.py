@@ -18,12 +18,16 @@ from gateway.context import Tenant
 from gateway.doors import Doors, open_doors, temporary_keys, url_signer
 from gateway.errors import StorageError
 from gateway.jobs.epoch import EpochKeeper
+from gateway.metadata.session import Session
 from gateway.operations.services import Limits, Services
+from gateway.sampler import Sampler
+from gateway.telemetry import metrics, tracing
 from gateway.telemetry.events import RequestLog
 from gateway.telemetry.logging import log_facts
 from gateway.tenants.control import PostgresControlDatabase
 from gateway.tenants.limits import NO_LIMITS, Admission, TenantLimits
 from gateway.tenants.registry import DEFAULT_TENANT, PostgresRegistry
+from gateway.tenants.resolution import TrustedProxies
 from gateway.tenants.secrets import MasterKey
 from gateway.wire.drain import Application
 
@@ -92,8 +96,13 @@ class TenantApplication:
         return self._front
 
     @property
+    def session(self) -> Session:
+        """The database, for whoever looks how it is used."""
+        return self._session
+
+    @property
     def blobs(self) -> BlobStores:
-        """The stores of bytes, for tests that look into them."""
+        """The stores of bytes, for whoever looks into them."""
         return self._blobs
 
     async def start(self) -> None:
@@ -115,6 +124,7 @@ class TenantApplication:
                 try:
                     self._admission.admit(self.running)
                 except StorageError as error:
+                    metrics.refused("tenant_limits")
                     await self._front.refuse(error, scope, send)
                     return
             await self._front(scope, receive, send)
@@ -143,7 +153,8 @@ class Rowlock:
         place = Place.of_single_tenant(settings, gateway_url)
         tokens = UserTokens.of_settings(settings)
         self._tenant = TenantApplication(settings, tenant, place, CredentialStore(registry), master_key, tokens)
-        self._logged = logged(self._tenant.front)
+        self._logged = observed(settings, self._tenant.front)
+        self._sampler = Sampler.of_process(lambda: (self._tenant,))
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -160,9 +171,11 @@ class Rowlock:
         """Open everything. Raises StorageError."""
         await self._control.__aenter__()
         await self._tenant.start()
+        self._sampler.start()
 
     async def close(self) -> None:
         """Close everything, in order."""
+        await self._sampler.stop()
         await self._tenant.close()
         await self._control.__aexit__(None, None, None)
 
@@ -197,15 +210,28 @@ def request_ids() -> Iterator[str]:
         yield f"{number:016X}"
 
 
+def observed(settings: Settings, front: Application) -> Application:
+    """A line, figures and a span a request, as far as they are wanted."""
+    application = logged(front)
+    if not tracing.is_on():
+        return application
+    everybody = settings.tracing_parents == "all"
+    return tracing.traced(application, (lambda _: True) if everybody else TrustedProxies(settings))
+
+
 def logged(front: Application) -> Application:
-    """One line a request, whatever became of it, with an id that its answer carries too."""
+    """One line a request, whatever became of it, with an id that its answer carries too; and its figures, where this
+    process counts."""
     ids = request_ids()
+    recorder = metrics.recorder()
 
     async def application(scope: Any, receive: Receive, send: Send) -> None:
         log = scope["rowlock.log"] = RequestLog()
         request_id = scope["rowlock.request_id"] = next(ids)
         began = time.perf_counter()
         status = 0
+        if recorder is not None:
+            recorder.request_began()
 
         async def observed(message: Message) -> None:
             nonlocal status
@@ -216,6 +242,9 @@ def logged(front: Application) -> Application:
         try:
             await front(scope, receive, observed)
         finally:
+            seconds = time.perf_counter() - began
+            if recorder is not None:
+                recorder.request_ended(log, status, seconds)
             client = scope.get("client")
             facts = {
                 "request_id": request_id,
@@ -230,7 +259,7 @@ def logged(front: Application) -> Application:
                 "client": client[0] if client else None,
                 "bytes_in": log.bytes_in,
                 "bytes_out": log.bytes_out,
-                "milliseconds": round((time.perf_counter() - began) * 1000, 2),
+                "milliseconds": round(seconds * 1000, 2),
             }
             log_facts(_requests, "request", facts)
 

@@ -6,7 +6,8 @@ that no worker's requests and no worker's end have to do with it.
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from gateway.jobs.preparation import Preparer, fingerprint
 from gateway.jobs.rounds import work_round
 from gateway.jobs.sweeper import Sweeper, SweepPolicy
 from gateway.metadata.lifecycle_rules import Calendar
+from gateway.telemetry import metrics
 from gateway.tenants.control import Actor, PostgresControlDatabase, acting
 from gateway.tenants.directory import StoredTenant, TenantDirectory
 from gateway.tenants.migrations import MigrationStates
@@ -30,29 +32,29 @@ _log = structlog.get_logger(__name__)
 
 
 class Server(Protocol):
-    """What serves the admin API in this process."""
+    """What serves the admin API, or the metrics, in this process."""
 
     async def serve(self) -> None: ...
     def stop(self) -> None: ...
 
 
-def run_background(settings: Settings, gateway_url: str, admin: Callable[[], Server] | None = None) -> None:
-    """Work until SIGTERM. Runs in a process of its own, in its main thread. ``admin`` makes what serves beside it."""
-    asyncio.run(_run(settings, gateway_url, admin))
+def run_background(settings: Settings, gateway_url: str, beside: Callable[[], Iterable[Server]] = tuple) -> None:
+    """Work until SIGTERM. Runs in a process of its own, in its main thread. ``beside`` makes what serves beside it."""
+    asyncio.run(_run(settings, gateway_url, beside))
 
 
-async def _run(settings: Settings, gateway_url: str, admin: Callable[[], Server] | None) -> None:
+async def _run(settings: Settings, gateway_url: str, beside: Callable[[], Iterable[Server]]) -> None:
     stopping = asyncio.Event()
-    server = None if admin is None else admin()
+    servers = tuple(beside())
 
     def stop() -> None:
         stopping.set()
-        if server is not None:
+        for server in servers:
             server.stop()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     async with asyncio.TaskGroup() as group:
-        if server is not None:
+        for server in servers:
             group.create_task(server.serve())
         if settings.multi_tenant:
             group.create_task(_many_tenants(settings, gateway_url, stopping))
@@ -67,9 +69,13 @@ async def _one_tenant(settings: Settings, gateway_url: str, stopping: asyncio.Ev
         sweeper = Sweeper(session, stores, sweep_policy(settings))
         engine = LifecycleEngine(session, Calendar(day_seconds))
         host = host_name(settings)
+
+        async def sweep() -> None:
+            _show_garbage(await _sweep(sweeper))
+
         async with asyncio.TaskGroup() as group:
-            group.create_task(_repeat("sweep_failed", host, sweeper.sweep, sweep_seconds, stopping))
-            group.create_task(_repeat("lifecycle_failed", host, lambda: engine.run(stopping), expire_seconds, stopping))
+            group.create_task(_repeat("sweep", host, sweep, sweep_seconds, stopping))
+            group.create_task(_repeat("lifecycle", host, lambda: _expire(engine, stopping), expire_seconds, stopping))
 
 
 async def _many_tenants(settings: Settings, control_url: str, stopping: asyncio.Event) -> None:
@@ -91,16 +97,42 @@ async def _many_tenants(settings: Settings, control_url: str, stopping: asyncio.
                         return
                     await preparer.prepare(tenant)
             async with engine_room(settings, Place.of_tenant(settings, tenant)) as (session, stores):
-                await Sweeper(session, stores, sweep_policy(settings)).sweep()
-                await LifecycleEngine(session, Calendar(day_seconds)).run(stopping)
+                garbage.append(await _sweep(Sweeper(session, stores, sweep_policy(settings))))
+                await _expire(LifecycleEngine(session, Calendar(day_seconds)), stopping)
 
-        await _repeat(
-            "round_failed",
-            host_name(settings),
-            lambda: work_round(directory, work, stopping=stopping),
-            seconds,
-            stopping,
-        )
+        garbage: list[int] = []
+
+        async def work_for_all() -> None:
+            garbage.clear()
+            await work_round(directory, work, stopping=stopping)
+            _show_garbage(sum(garbage))
+
+        await _repeat("round", host_name(settings), work_for_all, seconds, stopping)
+
+
+async def _sweep(sweeper: Sweeper) -> int:
+    """A sweep, counted; returns how much garbage waits, 0 where nobody counts."""
+    result = await sweeper.sweep()
+    recorder = metrics.recorder()
+    if recorder is None:
+        return 0
+    recorder.add("rowlock_swept_blobs", result.destroyed_blobs, ("destroyed",))
+    recorder.add("rowlock_swept_blobs", result.quarantined_blobs, ("quarantined",))
+    recorder.add("rowlock_swept_blobs", result.purged_blobs, ("purged",))
+    return await sweeper.waiting_garbage()
+
+
+async def _expire(engine: LifecycleEngine, stopping: asyncio.Event) -> None:
+    done = await engine.run(stopping)
+    recorder = metrics.recorder()
+    if recorder is not None:
+        recorder.add("rowlock_lifecycle_removals", done.expired + done.noncurrent + done.markers + done.uploads)
+
+
+def _show_garbage(blobs: int) -> None:
+    recorder = metrics.recorder()
+    if recorder is not None:
+        recorder.set("rowlock_garbage_blobs", blobs)
 
 
 def sweep_policy(settings: Settings) -> SweepPolicy:
@@ -113,14 +145,19 @@ def sweep_policy(settings: Settings) -> SweepPolicy:
 
 
 async def _repeat(
-    failure: str, host: str, work: Callable[[], Awaitable[object]], interval_seconds: float, stopping: asyncio.Event
+    job: str, host: str, work: Callable[[], Awaitable[object]], interval_seconds: float, stopping: asyncio.Event
 ) -> None:
     """Work, rest, and work again until told to stop. A round that fails is reported; the next one goes on."""
     while not stopping.is_set():
+        began, failed = time.monotonic(), False
         try:
             await work()
         except (StorageError, OSError) as error:
-            _log.warning(failure, host=host, error=str(error))
+            failed = True
+            _log.warning(f"{job}_failed", host=host, error=str(error))
+        recorder = metrics.recorder()
+        if recorder is not None:
+            recorder.round_ended(job, time.monotonic() - began, failed=failed)
         with suppress(TimeoutError):
             async with asyncio.timeout(interval_seconds):
                 await stopping.wait()

@@ -17,6 +17,7 @@ from gateway.errors import StartupError
 from gateway.jobs.epoch import EpochKeeper
 from gateway.metadata.session import Session
 from gateway.operations.encryption import Encryption
+from gateway.telemetry import tracing
 from gateway.tenants.directory import StoredTenant
 from gateway.tenants.registry import DEFAULT_TENANT
 from gateway.tenants.secrets import MasterKey
@@ -70,7 +71,13 @@ def control_database_url(settings: Settings, gateway_url: str) -> str:
 
 def open_session(settings: Settings, place: Place, *, pool_size: int | None = None) -> Session:
     """The tenant's database, not connected yet."""
-    return Session(
+    kind = Session
+    if tracing.is_on():
+        # it needs OpenTelemetry, which nobody else loads
+        from gateway.metadata.traced import TracedSession
+
+        kind = TracedSession
+    return kind(
         place.database_url,
         pool_size=pool_size or place.pool_size,
         pool_timeout_seconds=settings.database_pool_timeout_seconds,

@@ -195,6 +195,17 @@ class Settings(BaseSettings):
     # what it says
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="JSON, or pretty on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written")
+    metrics_host: str = Field("127.0.0.1", description="Address of the metrics, which ask for no key")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of GET /metrics for Prometheus (default: nothing is counted)"
+    )
+    tracing: bool | None = Field(
+        None,
+        description="Send OpenTelemetry spans (default: where OTEL_EXPORTER_OTLP_ENDPOINT says where to)",
+    )
+    tracing_parents: Literal["trusted", "all"] = Field(
+        "trusted", description="Whose traceparent is heeded: that of trusted proxies, or everybody's"
+    )
 
     @field_validator("tenant_host_pattern")
     @classmethod

@@ -79,6 +79,10 @@ class Sweeper:
             _log.info("swept", destroyed=destroyed, quarantined=quarantined, epochs=swept, purged=purged)
         return result
 
+    async def waiting_garbage(self) -> int:
+        """How many released blobs wait for their grace to end; never more than 100,001. Raises StorageError."""
+        return await engine.count_garbage(self._session)
+
     async def _destroy_garbage(self) -> int:
         destroyed = 0
         while claimed := await engine.claim_garbage(

@@ -37,9 +37,7 @@ class HeadReader:
 
     def __init__(self, settings: Settings) -> None:
         self._header: Final = settings.tenant_header.lower().encode() if settings.tenant_header else None
-        self._trusted: Final = tuple(
-            ipaddress.ip_network(part.strip()) for part in settings.trusted_proxies.split(",") if part.strip()
-        )
+        self._trusts: Final = TrustedProxies(settings)
 
     def read(self, scope: Mapping[str, Any]) -> Named:
         """From an ASGI ``http`` scope."""
@@ -67,13 +65,23 @@ class HeadReader:
             tenant.decode("ascii", "replace").strip() if tenant else None,
         )
 
-    def _trusts(self, scope: Mapping[str, Any]) -> bool:
+
+class TrustedProxies:
+    """Tells whether a request comes from one of our own proxies."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._networks: Final = tuple(
+            ipaddress.ip_network(part.strip()) for part in settings.trusted_proxies.split(",") if part.strip()
+        )
+
+    def __call__(self, scope: Mapping[str, Any]) -> bool:
+        """By the address of the peer, in an ASGI scope."""
         client = scope.get("client")
         try:
             address = ipaddress.ip_address(client[0]) if client else None
         except ValueError:
             return False
-        return address is not None and any(address in network for network in self._trusted)
+        return address is not None and any(address in network for network in self._networks)
 
 
 class HostPattern:

@@ -1,0 +1,44 @@
+"""The session of a process that is traced: every statement of a request is a span in its trace."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from opentelemetry import trace
+
+from gateway.context import Scope
+from gateway.metadata.pipeline import Row
+from gateway.metadata.session import Session, Transaction
+from gateway.statements import Statement
+
+_tracer = trace.get_tracer("rowlock")
+
+
+class TracedSession(Session):
+    """See Session. What no request asked for, heartbeats and caches, makes no span. Values are never in one."""
+
+    async def _run(self, scope: Scope, statement: Statement, bound: list[Any]) -> list[Row]:
+        if not trace.get_current_span().is_recording():
+            return await super()._run(scope, statement, bound)
+        with _span(statement.name):
+            return await super()._run(scope, statement, bound)
+
+    @asynccontextmanager
+    async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
+        """See Session: one span, from the wait for a connection to the end of COMMIT."""
+        if not trace.get_current_span().is_recording():
+            async with super().transaction(scope) as transaction:
+                yield transaction
+            return
+        with _span("transaction"):
+            async with super().transaction(scope) as transaction:
+                yield transaction
+
+
+def _span(name: str) -> Any:
+    return _tracer.start_as_current_span(
+        f"postgres {name}",
+        kind=trace.SpanKind.CLIENT,
+        attributes={"db.system.name": "postgresql", "db.operation.name": name},
+        record_exception=False,
+    )
