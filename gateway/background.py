@@ -71,7 +71,8 @@ async def _one_tenant(settings: Settings, gateway_url: str, stopping: asyncio.Ev
         host = host_name(settings)
 
         async def sweep() -> None:
-            _show_garbage(await _sweep(sweeper))
+            _show_garbage(await _waiting_garbage(sweeper))
+            await _sweep(sweeper)
 
         async with asyncio.TaskGroup() as group:
             group.create_task(_repeat("sweep", host, sweep, sweep_seconds, stopping))
@@ -97,7 +98,9 @@ async def _many_tenants(settings: Settings, control_url: str, stopping: asyncio.
                         return
                     await preparer.prepare(tenant)
             async with engine_room(settings, Place.of_tenant(settings, tenant)) as (session, stores):
-                garbage.append(await _sweep(Sweeper(session, stores, sweep_policy(settings))))
+                sweeper = Sweeper(session, stores, sweep_policy(settings))
+                garbage.append(await _waiting_garbage(sweeper))
+                await _sweep(sweeper)
                 await _expire(LifecycleEngine(session, Calendar(day_seconds)), stopping)
 
         garbage: list[int] = []
@@ -110,16 +113,18 @@ async def _many_tenants(settings: Settings, control_url: str, stopping: asyncio.
         await _repeat("round", host_name(settings), work_for_all, seconds, stopping)
 
 
-async def _sweep(sweeper: Sweeper) -> int:
-    """A sweep, counted; returns how much garbage waits, 0 where nobody counts."""
+async def _waiting_garbage(sweeper: Sweeper) -> int:
+    """Before the sweep, which may fail; 0 where nobody counts."""
+    return 0 if metrics.recorder() is None else await sweeper.waiting_garbage()
+
+
+async def _sweep(sweeper: Sweeper) -> None:
     result = await sweeper.sweep()
     recorder = metrics.recorder()
-    if recorder is None:
-        return 0
-    recorder.add("rowlock_swept_blobs", result.destroyed_blobs, ("destroyed",))
-    recorder.add("rowlock_swept_blobs", result.quarantined_blobs, ("quarantined",))
-    recorder.add("rowlock_swept_blobs", result.purged_blobs, ("purged",))
-    return await sweeper.waiting_garbage()
+    if recorder is not None:
+        recorder.add("rowlock_swept_blobs", result.destroyed_blobs, ("destroyed",))
+        recorder.add("rowlock_swept_blobs", result.quarantined_blobs, ("quarantined",))
+        recorder.add("rowlock_swept_blobs", result.purged_blobs, ("purged",))
 
 
 async def _expire(engine: LifecycleEngine, stopping: asyncio.Event) -> None:

@@ -1,7 +1,7 @@
 """The session of a process that is traced: every statement of a request is a span in its trace."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 from opentelemetry import trace
@@ -10,8 +10,7 @@ from gateway.context import Scope
 from gateway.metadata.pipeline import Row
 from gateway.metadata.session import Session, Transaction
 from gateway.statements import Statement
-
-_tracer = trace.get_tracer("rowlock")
+from gateway.telemetry.tracing import child
 
 
 class TracedSession(Session):
@@ -35,10 +34,5 @@ class TracedSession(Session):
                 yield transaction
 
 
-def _span(name: str) -> Any:
-    return _tracer.start_as_current_span(
-        f"postgres {name}",
-        kind=trace.SpanKind.CLIENT,
-        attributes={"db.system.name": "postgresql", "db.operation.name": name},
-        record_exception=False,
-    )
+def _span(name: str) -> AbstractContextManager[None]:
+    return child(f"postgres {name}", {"db.system.name": "postgresql", "db.operation.name": name})

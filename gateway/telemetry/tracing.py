@@ -7,7 +7,8 @@ request's log line says, less the key: no query, no header, nothing that signs. 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from gateway import __version__
@@ -22,6 +23,7 @@ _Application = Callable[[Any, Any, Any], Any]
 
 
 class _Provider(Protocol):
+    def get_tracer(self, name: str, version: str) -> Any: ...
     def shutdown(self) -> None: ...
 
 
@@ -73,7 +75,8 @@ def traced(application: _Application, trusts: Callable[[Mapping[str, Any]], bool
     from opentelemetry import context, trace
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    tracer = trace.get_tracer(_NAME, __version__)
+    provider = _Current.provider or trace.get_tracer_provider()
+    tracer = provider.get_tracer(_NAME, __version__)
     propagator = TraceContextTextMapPropagator()
 
     async def request(scope: Any, receive: Any, send: Any) -> None:
@@ -92,10 +95,17 @@ def traced(application: _Application, trusts: Callable[[Mapping[str, Any]], bool
 
         method = scope["method"]
         with tracer.start_as_current_span(
-            method, context=parent, kind=trace.SpanKind.SERVER, record_exception=False
+            method,
+            context=parent,
+            kind=trace.SpanKind.SERVER,
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             try:
                 await application(scope, receive, observed)
+            except Exception:
+                status = status or 500
+                raise
             finally:
                 if span.is_recording():
                     log: RequestLog = scope.get("rowlock.log") or RequestLog()
@@ -105,6 +115,28 @@ def traced(application: _Application, trusts: Callable[[Mapping[str, Any]], bool
                         span.set_status(trace.StatusCode.ERROR)
 
     return request
+
+
+@contextmanager
+def child(name: str, attributes: Mapping[str, str]) -> Iterator[None]:
+    """A span under the current one, for a call of Postgres or of a store; only where :func:`is_on`. An error is told
+    by its kind: its text may hold values."""
+    from opentelemetry import trace
+
+    with trace.get_tracer(_NAME, __version__).start_as_current_span(
+        name,
+        kind=trace.SpanKind.CLIENT,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__name__)
+            if not isinstance(error, FileNotFoundError):
+                span.set_status(trace.StatusCode.ERROR)
+            raise
 
 
 def _attributes(scope: Mapping[str, Any], log: RequestLog, method: str, status: int) -> dict[str, str | int]:

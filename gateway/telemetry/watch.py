@@ -1,8 +1,9 @@
 """Around one call of a backend: how long it took and whether it failed, as a figure and as a span."""
 
 import time
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from gateway.telemetry import metrics, tracing
 
@@ -16,11 +17,11 @@ class Watch:
         self._backend: Final = backend
         self._operation: Final = operation
         self._spans: Final = spans
-        self._span: Any = None
+        self._span: AbstractContextManager[None] | None = None
 
     def __enter__(self) -> "Watch":
         if self._spans and tracing.is_on():
-            self._span = _span(self._backend, self._operation)
+            self._span = tracing.child(f"blobs {self._operation}", {"rowlock.backend": self._backend})
             self._span.__enter__()
         self._began = time.perf_counter()
         return self
@@ -33,17 +34,9 @@ class Watch:
         if recorder is not None:
             recorder.call(self._backend, self._operation, time.perf_counter() - self._began, failed=failed)
         if self._span is not None:
-            self._span.__exit__(kind if failed else None, error if failed else None, traceback if failed else None)
+            self._span.__exit__(kind, error, traceback)
 
 
 def is_watched() -> bool:
     """Whether anybody looks: else there is no need to make a :class:`Watch`."""
     return metrics.recorder() is not None or tracing.is_on()
-
-
-def _span(backend: str, operation: str) -> Any:
-    from opentelemetry import trace
-
-    return trace.get_tracer("rowlock").start_as_current_span(
-        f"blobs {operation}", attributes={"rowlock.backend": backend}, record_exception=False
-    )
