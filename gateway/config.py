@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, validation_alias="DATABASE_URL", description="Postgres to use instead of the embedded one"
     )
+    database_pool_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_POOL_URL",
+        description="The same database through a transaction pooler (PgBouncer), for requests; DATABASE_URL leads "
+        "straight to it, for migrations",
+    )
     postgres_bin: Path | None = Field(None, description="Directory of the Postgres programs for the embedded server")
     postgres_user: str | None = Field(None, description="System user of the embedded Postgres when started by root")
     database_pool_size: int = Field(16, ge=1, le=1000, description="Most connections a worker opens")
