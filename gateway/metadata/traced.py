@@ -4,20 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
-from opentelemetry import trace
-
 from gateway.context import Scope
 from gateway.metadata.pipeline import Row
 from gateway.metadata.session import Session, Transaction
 from gateway.statements import Statement
-from gateway.telemetry.tracing import child
+from gateway.telemetry.tracing import child, is_recording
 
 
 class TracedSession(Session):
     """See Session. What no request asked for, heartbeats and caches, makes no span. Values are never in one."""
 
     async def _run(self, scope: Scope, statement: Statement, bound: list[Any]) -> list[Row]:
-        if not trace.get_current_span().is_recording():
+        if not is_recording():
             return await super()._run(scope, statement, bound)
         with _span(statement.name):
             return await super()._run(scope, statement, bound)
@@ -25,7 +23,7 @@ class TracedSession(Session):
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
         """See Session: one span, from the wait for a connection to the end of COMMIT."""
-        if not trace.get_current_span().is_recording():
+        if not is_recording():
             async with super().transaction(scope) as transaction:
                 yield transaction
             return

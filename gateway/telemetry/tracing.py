@@ -43,6 +43,15 @@ def is_on() -> bool:
     return _Current.provider is not None
 
 
+def is_recording() -> bool:
+    """Whether what happens now belongs to a request whose trace is kept; heartbeats and sweeps belong to none."""
+    if _Current.provider is None:
+        return False
+    from opentelemetry import trace
+
+    return trace.get_current_span().is_recording()
+
+
 def start(processor: Any = None) -> None:
     """Make spans from now on, and send them as the environment says. ``processor`` takes them instead, for tests."""
     from opentelemetry import trace

@@ -20,7 +20,7 @@ class Watch:
         self._span: AbstractContextManager[None] | None = None
 
     def __enter__(self) -> "Watch":
-        if self._spans and tracing.is_on():
+        if self._spans and tracing.is_recording():
             self._span = tracing.child(f"blobs {self._operation}", {"rowlock.backend": self._backend})
             self._span.__enter__()
         self._began = time.perf_counter()
