@@ -17,6 +17,7 @@ from gateway.commands.config import Flags
 from gateway.operations.operation import Operation
 from gateway.operations.table import OPERATIONS
 from gateway.s3 import model
+from gateway.telemetry.figures import FIGURES
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -92,10 +93,22 @@ def settings() -> str:
     )
 
 
+def metrics() -> str:
+    """Every figure of the page Prometheus reads."""
+    return _table(
+        ("Metric", "Kind", "Labels", "What"),
+        [
+            (f"`{figure.exposed}`", figure.kind, ", ".join(f"`{label}`" for label in figure.labels), figure.help)
+            for figure in FIGURES
+        ],
+    )
+
+
 GENERATED: Final[tuple[tuple[str, str, Callable[[], str]], ...]] = (
     ("README.md", "operations", operations),
     ("docs/policies.md", "policy names", policy_names),
     ("docs/configure.md", "settings", settings),
+    ("docs/observe.md", "metrics", metrics),
 )
 
 

@@ -20,8 +20,11 @@ from gateway.errors import StorageError
 from gateway.jobs.cdn import NudgedRelay, PurgeEndpoint, PurgeRelay
 from gateway.jobs.epoch import EpochKeeper
 from gateway.jobs.health import Readiness, readiness_of
+from gateway.metadata.session import Session
 from gateway.operations.delivery import Delivery
 from gateway.operations.services import Limits, Services
+from gateway.sampler import Sampler
+from gateway.telemetry import metrics, tracing
 from gateway.telemetry.events import RequestLog
 from gateway.telemetry.logging import log_facts
 from gateway.tenants.choices import ALL_FEATURES, TenantFeatures
@@ -30,6 +33,7 @@ from gateway.tenants.limits import NO_LIMITS, Admission, TenantLimits
 from gateway.tenants.registry import DEFAULT_TENANT, PostgresRegistry
 from gateway.tenants.secrets import MasterKey
 from gateway.wire.drain import Application
+from gateway.wire.proxies import TrustedProxies
 
 _log = structlog.get_logger(__name__)
 _requests = logging.getLogger(__name__)
@@ -106,8 +110,13 @@ class TenantApplication:
         return self._front
 
     @property
+    def session(self) -> Session:
+        """The database, for whoever looks how it is used."""
+        return self._session
+
+    @property
     def blobs(self) -> BlobStores:
-        """The stores of bytes, for tests that look into them."""
+        """The stores of bytes, for whoever looks into them."""
         return self._blobs
 
     async def start(self) -> None:
@@ -133,6 +142,7 @@ class TenantApplication:
                 try:
                     self._admission.admit(self.running)
                 except StorageError as error:
+                    metrics.refused("tenant_limits")
                     await self._front.refuse(error, scope, send)
                     return
             await self._front(scope, receive, send)
@@ -163,7 +173,8 @@ class Rowlock:
         place = Place.of_single_tenant(settings, gateway_url)
         tokens = UserTokens.of_settings(settings)
         self._tenant = TenantApplication(settings, tenant, place, CredentialStore(registry), master_key, tokens)
-        self._logged = logged(self._tenant.front)
+        self._logged = observed(settings, self._tenant.front)
+        self._sampler = Sampler.of_process(lambda: (self._tenant,))
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -180,9 +191,11 @@ class Rowlock:
         """Open everything. Raises StorageError."""
         await self._control.__aenter__()
         await self._tenant.start()
+        self._sampler.start()
 
     async def close(self) -> None:
         """Close everything, in order."""
+        await self._sampler.stop()
         await self._tenant.close()
         await self._control.__aexit__(None, None, None)
 
@@ -217,15 +230,33 @@ def request_ids() -> Iterator[str]:
         yield f"{number:016X}"
 
 
+def observed(settings: Settings, front: Application) -> Application:
+    """A line, figures and a span a request, as far as they are wanted."""
+    application = logged(front)
+    if not tracing.is_on():
+        return application
+    everybody, proxies = settings.tracing_parents == "all", TrustedProxies(settings.trusted_proxies)
+
+    def is_believed(scope: Any) -> bool:
+        client = scope.get("client")
+        return everybody or proxies.trusts(client[0] if client else None)
+
+    return tracing.traced(application, is_believed)
+
+
 def logged(front: Application) -> Application:
-    """One line a request, whatever became of it, with an id that its answer carries too."""
+    """One line a request, whatever became of it, with an id that its answer carries too; and its figures, where this
+    process counts."""
     ids = request_ids()
+    recorder = metrics.recorder()
 
     async def application(scope: Any, receive: Receive, send: Send) -> None:
         log = scope["rowlock.log"] = RequestLog()
         request_id = scope["rowlock.request_id"] = next(ids)
         began = time.perf_counter()
         status = 0
+        if recorder is not None:
+            recorder.request_began()
 
         async def observed(message: Message) -> None:
             nonlocal status
@@ -236,6 +267,9 @@ def logged(front: Application) -> Application:
         try:
             await front(scope, receive, observed)
         finally:
+            seconds = time.perf_counter() - began
+            if recorder is not None:
+                recorder.request_ended(log, status, seconds)
             client = scope.get("client")
             facts = {
                 "request_id": request_id,
@@ -250,7 +284,7 @@ def logged(front: Application) -> Application:
                 "client": client[0] if client else None,
                 "bytes_in": log.bytes_in,
                 "bytes_out": log.bytes_out,
-                "milliseconds": round((time.perf_counter() - began) * 1000, 2),
+                "milliseconds": round(seconds * 1000, 2),
             }
             log_facts(_requests, "request", facts)
 

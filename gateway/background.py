@@ -6,7 +6,8 @@ that no worker's requests and no worker's end have to do with it.
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final, Protocol
@@ -24,6 +25,7 @@ from gateway.jobs.rounds import work_round
 from gateway.jobs.sweeper import Sweeper, SweepPolicy
 from gateway.metadata import cdn
 from gateway.metadata.lifecycle_rules import Calendar
+from gateway.telemetry import metrics
 from gateway.tenants.control import Actor, PostgresControlDatabase, acting
 from gateway.tenants.directory import StoredTenant, TenantDirectory
 from gateway.tenants.migrations import MigrationStates
@@ -36,29 +38,29 @@ CDN_SECONDS: Final = 1.0
 
 
 class Server(Protocol):
-    """What serves the admin API in this process."""
+    """What serves the admin API, or the metrics, in this process."""
 
     async def serve(self) -> None: ...
     def stop(self) -> None: ...
 
 
-def run_background(settings: Settings, gateway_url: str, admin: Callable[[], Server] | None = None) -> None:
-    """Work until SIGTERM. Runs in a process of its own, in its main thread. ``admin`` makes what serves beside it."""
-    asyncio.run(_run(settings, gateway_url, admin))
+def run_background(settings: Settings, gateway_url: str, beside: Callable[[], Iterable[Server]] = tuple) -> None:
+    """Work until SIGTERM. Runs in a process of its own, in its main thread. ``beside`` makes what serves beside it."""
+    asyncio.run(_run(settings, gateway_url, beside))
 
 
-async def _run(settings: Settings, gateway_url: str, admin: Callable[[], Server] | None) -> None:
+async def _run(settings: Settings, gateway_url: str, beside: Callable[[], Iterable[Server]]) -> None:
     stopping = asyncio.Event()
-    server = None if admin is None else admin()
+    servers = tuple(beside())
 
     def stop() -> None:
         stopping.set()
-        if server is not None:
+        for server in servers:
             server.stop()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     async with asyncio.TaskGroup() as group:
-        if server is not None:
+        for server in servers:
             group.create_task(server.serve())
         if settings.multi_tenant:
             group.create_task(_many_tenants(settings, gateway_url, stopping))
@@ -73,17 +75,18 @@ async def _one_tenant(settings: Settings, gateway_url: str, stopping: asyncio.Ev
         sweeper = Sweeper(session, stores, sweep_policy(settings))
         engine = LifecycleEngine(session, Calendar(day_seconds))
         host = host_name(settings)
+
+        async def sweep() -> None:
+            _show_garbage(await _waiting_garbage(sweeper))
+            await _sweep(sweeper)
+
         async with asyncio.TaskGroup() as group:
-            group.create_task(_repeat("sweep_failed", host, sweeper.sweep, sweep_seconds, stopping))
-            group.create_task(_repeat("lifecycle_failed", host, lambda: engine.run(stopping), expire_seconds, stopping))
+            group.create_task(_repeat("sweep", host, sweep, sweep_seconds, stopping))
+            group.create_task(_repeat("lifecycle", host, lambda: _expire(engine, stopping), expire_seconds, stopping))
             endpoint = PurgeEndpoint.of(settings, DEFAULT_TENANT)
-            if endpoint is not None:
-                relay = PurgeRelay(session, endpoint)
-                group.create_task(_repeat("cdn_relay_failed", host, relay.run, CDN_SECONDS, stopping))
-            else:
-                group.create_task(
-                    _repeat("cdn_relay_failed", host, partial(cdn.leave, session), sweep_seconds, stopping)
-                )
+            relay = partial(cdn.leave, session) if endpoint is None else PurgeRelay(session, endpoint).run
+            relay_seconds = sweep_seconds if endpoint is None else CDN_SECONDS
+            group.create_task(_repeat("cdn", host, relay, relay_seconds, stopping))
 
 
 async def _many_tenants(settings: Settings, control_url: str, stopping: asyncio.Event) -> None:
@@ -105,18 +108,48 @@ async def _many_tenants(settings: Settings, control_url: str, stopping: asyncio.
                         return
                     await preparer.prepare(tenant)
             async with engine_room(settings, Place.of_tenant(settings, tenant)) as (session, stores):
-                await Sweeper(session, stores, sweep_policy(settings)).sweep()
-                await LifecycleEngine(session, Calendar(day_seconds)).run(stopping)
+                sweeper = Sweeper(session, stores, sweep_policy(settings))
+                garbage.append(await _waiting_garbage(sweeper))
+                await _sweep(sweeper)
+                await _expire(LifecycleEngine(session, Calendar(day_seconds)), stopping)
                 endpoint = PurgeEndpoint.of(settings, tenant.id)
                 await (cdn.leave(session) if endpoint is None else PurgeRelay(session, endpoint).run())
 
-        await _repeat(
-            "round_failed",
-            host_name(settings),
-            lambda: work_round(directory, work, stopping=stopping),
-            seconds,
-            stopping,
-        )
+        garbage: list[int] = []
+
+        async def work_for_all() -> None:
+            garbage.clear()
+            await work_round(directory, work, stopping=stopping)
+            _show_garbage(sum(garbage))
+
+        await _repeat("round", host_name(settings), work_for_all, seconds, stopping)
+
+
+async def _waiting_garbage(sweeper: Sweeper) -> int:
+    """Before the sweep, which may fail; 0 where nobody counts."""
+    return 0 if metrics.recorder() is None else await sweeper.waiting_garbage()
+
+
+async def _sweep(sweeper: Sweeper) -> None:
+    result = await sweeper.sweep()
+    recorder = metrics.recorder()
+    if recorder is not None:
+        recorder.add("rowlock_swept_blobs", result.destroyed_blobs, ("destroyed",))
+        recorder.add("rowlock_swept_blobs", result.quarantined_blobs, ("quarantined",))
+        recorder.add("rowlock_swept_blobs", result.purged_blobs, ("purged",))
+
+
+async def _expire(engine: LifecycleEngine, stopping: asyncio.Event) -> None:
+    done = await engine.run(stopping)
+    recorder = metrics.recorder()
+    if recorder is not None:
+        recorder.add("rowlock_lifecycle_removals", done.expired + done.noncurrent + done.markers + done.uploads)
+
+
+def _show_garbage(blobs: int) -> None:
+    recorder = metrics.recorder()
+    if recorder is not None:
+        recorder.set("rowlock_garbage_blobs", blobs)
 
 
 def sweep_policy(settings: Settings) -> SweepPolicy:
@@ -129,14 +162,19 @@ def sweep_policy(settings: Settings) -> SweepPolicy:
 
 
 async def _repeat(
-    failure: str, host: str, work: Callable[[], Awaitable[object]], interval_seconds: float, stopping: asyncio.Event
+    job: str, host: str, work: Callable[[], Awaitable[object]], interval_seconds: float, stopping: asyncio.Event
 ) -> None:
     """Work, rest, and work again until told to stop. A round that fails is reported; the next one goes on."""
     while not stopping.is_set():
+        began, failed = time.monotonic(), False
         try:
             await work()
         except (StorageError, OSError) as error:
-            _log.warning(failure, host=host, error=str(error))
+            failed = True
+            _log.warning(f"{job}_failed", host=host, error=str(error))
+        recorder = metrics.recorder()
+        if recorder is not None:
+            recorder.round_ended(job, time.monotonic() - began, failed=failed)
         with suppress(TimeoutError):
             async with asyncio.timeout(interval_seconds):
                 await stopping.wait()

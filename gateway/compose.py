@@ -20,6 +20,7 @@ from gateway.jobs.epoch import EpochKeeper
 from gateway.jobs.health import Check, store_check
 from gateway.metadata.session import Session
 from gateway.operations.encryption import Encryption
+from gateway.telemetry import tracing
 from gateway.tenants.choices import NO_BACKENDS, TenantBackends
 from gateway.tenants.directory import StoredTenant
 from gateway.tenants.registry import DEFAULT_TENANT
@@ -45,8 +46,9 @@ class Place:
 
     @classmethod
     def of_single_tenant(cls, settings: Settings, gateway_url: str) -> "Place":
-        """The database the gateway was started with, and all its connections."""
-        return cls(gateway_url, settings.database_pool_size)
+        """The database the gateway was started with, by way of its pooler where it has one, and all its connections."""
+        pool_url = settings.database_pool_url
+        return cls(gateway_url if pool_url is None else pool_url.get_secret_value(), settings.database_pool_size)
 
     @classmethod
     def of_tenant(cls, settings: Settings, tenant: StoredTenant) -> "Place":
@@ -76,7 +78,13 @@ def control_database_url(settings: Settings, gateway_url: str) -> str:
 
 def open_session(settings: Settings, place: Place, *, pool_size: int | None = None) -> Session:
     """The tenant's database, not connected yet."""
-    return Session(
+    kind = Session
+    if tracing.is_on():
+        # it needs OpenTelemetry, which nobody else loads
+        from gateway.metadata.traced import TracedSession
+
+        kind = TracedSession
+    return kind(
         place.database_url,
         pool_size=pool_size or place.pool_size,
         pool_timeout_seconds=settings.database_pool_timeout_seconds,

@@ -135,6 +135,12 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, validation_alias="DATABASE_URL", description="Postgres to use instead of the embedded one"
     )
+    database_pool_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_POOL_URL",
+        description="The same database through a transaction pooler (PgBouncer), for requests; DATABASE_URL leads "
+        "straight to it, for migrations",
+    )
     postgres_bin: Path | None = Field(None, description="Directory of the Postgres programs for the embedded server")
     postgres_user: str | None = Field(None, description="System user of the embedded Postgres when started by root")
     database_pool_size: int = Field(16, ge=1, le=1000, description="Most connections a worker opens")
@@ -242,6 +248,17 @@ class Settings(BaseSettings):
     # what it says
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="JSON, or pretty on a terminal")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written")
+    metrics_host: str = Field("127.0.0.1", description="Address of the metrics, which ask for no key")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of GET /metrics for Prometheus (default: nothing is counted)"
+    )
+    tracing: bool | None = Field(
+        None,
+        description="Send OpenTelemetry spans (default: where OTEL_EXPORTER_OTLP_ENDPOINT says where to)",
+    )
+    tracing_parents: Literal["trusted", "all"] = Field(
+        "trusted", description="Whose traceparent is heeded: that of trusted proxies, or everybody's"
+    )
 
     @property
     def further_roles(self) -> frozenset[str]:

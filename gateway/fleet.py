@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from gateway.errors import StorageError
+from gateway.telemetry import metrics
 from gateway.tenants.directory import StoredTenant
 from gateway.wire.drain import Receive, Send
 
@@ -184,6 +185,7 @@ class Fleet:
                     self._room.clear()
                     await self._room.wait()
         except TimeoutError:
+            metrics.refused("tenant_room")
             raise StorageError("SlowDown") from None
         self._occupied += 1
 

@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
+from weakref import WeakSet
 
 import structlog
 
-from gateway.app import TenantApplication, lifespan, logged
+from gateway.app import TenantApplication, lifespan, observed
 from gateway.auth.bearer import TokenKeys, TokenVerifier
 from gateway.auth.credentials import CredentialStore, TenantCredentials
 from gateway.auth.jwk import UnusableKey
@@ -27,6 +28,7 @@ from gateway.fleet import Fleet
 from gateway.jobs.health import Readiness
 from gateway.jobs.preparation import Preparer
 from gateway.nobody import nobody
+from gateway.sampler import Sampler
 from gateway.tenants.cache import Cache, Freshness
 from gateway.tenants.choices import TenantFeatures
 from gateway.tenants.control import PostgresControlDatabase
@@ -76,7 +78,9 @@ class ManyTenants:
         self._backends: Final = FleetBackends.open(settings)
         self._readiness: Final = Readiness({"control": self._control.ping, **self._backends.checks})
         self._nobody: Final = nobody(settings, self._master_key, self._readiness)
-        self._logged: Final = logged(self._answer)
+        self._logged: Final = observed(settings, self._answer)
+        self._open_tenants: Final[WeakSet[TenantApplication]] = WeakSet()
+        self._sampler: Final = Sampler.of_process(lambda: tuple(self._open_tenants))
 
     @property
     def fleet(self) -> Fleet:
@@ -94,9 +98,11 @@ class ManyTenants:
         await self._control.__aenter__()
         self._listener.start()
         self._fleet.start()
+        self._sampler.start()
 
     async def close(self) -> None:
         """Close everything, in order."""
+        await self._sampler.stop()
         await self._fleet.close()
         await self._preparer.close()
         await self._listener.stop()
@@ -159,6 +165,7 @@ class ManyTenants:
         except BaseException:
             await application.close()
             raise
+        self._open_tenants.add(application)
         return application
 
     def _build(self, tenant: StoredTenant, keys: Sequence[StoredJwk]) -> TenantApplication:

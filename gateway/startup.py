@@ -79,6 +79,9 @@ def serve(settings: Settings, program: Program) -> int:
         admin: socket.socket | None = None
         if settings.admin_port is not None:
             admin = stack.enter_context(bind(settings.admin_host, settings.admin_port))
+        metrics: socket.socket | None = None
+        if settings.metrics_port is not None:
+            metrics = stack.enter_context(bind(settings.metrics_host, settings.metrics_port))
         embedded: EmbeddedPostgres | None = None
         url = main_database_url(settings)
         if url is None:
@@ -103,6 +106,7 @@ def serve(settings: Settings, program: Program) -> int:
             (listener, settings.host, settings.port),
             (rest, settings.host, settings.rest_port or 0),
             (admin, settings.admin_host, settings.admin_port or 0),
+            (metrics, settings.metrics_host, settings.metrics_port or 0),
         )
         for opened, host, port in listeners:
             try:
@@ -110,11 +114,13 @@ def serve(settings: Settings, program: Program) -> int:
                     opened.listen(BACKLOG)
             except OSError as error:
                 raise _bind_error(host, port, error) from error
-        print(banner(settings, listener, directory, workers, key, made, admin), flush=True)
+        print(banner(settings, listener, directory, workers, key, made, admin, metrics), flush=True)
         if settings.rest and not settings.multi_tenant:
             print(rest_banner(settings, listener, rest, made_secret), flush=True)
         run_worker = program.run_worker if rest is None else partial(program.run_worker, rest=rest)
-        run_background = program.run_background if admin is None else partial(program.run_background, admin=admin)
+        beside = {"admin": admin, "metrics": metrics}
+        given = {name: opened for name, opened in beside.items() if opened is not None}
+        run_background = partial(program.run_background, **given)
         return Supervisor(settings, directory, listener, databases, run_worker, run_background, workers, embedded).run()
 
 
@@ -129,6 +135,8 @@ def main_database_url(settings: Settings) -> str | None:
 
 def check_tenants(settings: Settings) -> None:
     """Refuse settings that contradict each other. Raises StartupError."""
+    if settings.database_pool_url is not None and settings.database_url is None and not settings.multi_tenant:
+        raise StartupError("DATABASE_POOL_URL is set but DATABASE_URL is not: migrations need a way past the pooler")
     if settings.admin_port is not None and settings.admin_api_key is None:
         raise StartupError("ROWLOCK_ADMIN_PORT is set but ROWLOCK_ADMIN_API_KEY is not: the admin API needs a key")
     # Not a rule of the settings model: what that refuses it repeats.
@@ -296,6 +304,7 @@ def banner(
     key: AccessKey | None,
     made: bool,
     admin: socket.socket | None = None,
+    metrics: socket.socket | None = None,
 ) -> str:
     """What a person sees at the start. A generated secret is shown once; later lines read it from its file."""
     url = endpoint(settings, listener)
@@ -308,6 +317,9 @@ def banner(
     if admin is not None:
         host, port = admin.getsockname()[:2]
         lines.append(f"  admin API on {host} port {port}")
+    if metrics is not None:
+        host, port = metrics.getsockname()[:2]
+        lines.append(f"  metrics on {host} port {port}")
     if settings.multi_tenant:
         return "\n".join([*lines, "  many tenants: `rowlock tenants`, `rowlock keys --tenant`"])
     if key is None:

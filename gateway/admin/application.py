@@ -91,6 +91,7 @@ class Admin:
             await self._lifespan(receive, send)
             return
         log: RequestLog = scope.setdefault("rowlock.log", RequestLog())
+        log.door = "admin"
         request_id: str = scope.setdefault("rowlock.request_id", secrets.token_hex(8).upper())
         retry_after: int | None = None
         try:

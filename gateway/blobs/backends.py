@@ -18,9 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.blobs.file import FileStore
 from gateway.blobs.memory import MemoryStore
+from gateway.blobs.observed import FILE_CALLS, S3_CALLS, ObservedFileStore
 from gateway.blobs.protocol import BlobStore
 from gateway.config import Settings
 from gateway.errors import StartupError
+from gateway.telemetry.watch import is_watched
 from gateway.tenants.choices import NO_BACKENDS, TenantBackends
 from gateway.tenants.directory import check_tenant_id
 from gateway.tenants.registry import DEFAULT_TENANT
@@ -113,6 +115,14 @@ def is_replica(options: Mapping[str, Any]) -> bool:
     return options.get("replica") is True
 
 
+def calls(settings: Settings) -> list[tuple[str, str]]:
+    """What is counted, as pairs of backend and call. Raises StartupError."""
+    by_kind = {"file": FILE_CALLS, "s3": S3_CALLS}
+    return [
+        (name, call) for name, options in described(settings).items() for call in by_kind.get(str(options["kind"]), ())
+    ]
+
+
 def open_backend(
     settings: Settings, name: str, options: Mapping[str, Any], tenant_id: str, *, most_threads: int | None = None
 ) -> BlobStore:
@@ -168,7 +178,7 @@ def _file(
     options = _file_options(name, given)
     named = options.directory
     directory = blob_directory(settings, tenant_id) if named is None else named / tenant_id
-    return FileStore(
+    return (ObservedFileStore if is_watched() else FileStore)(
         directory,
         name=name,
         threads=min(options.threads, most_threads or options.threads),

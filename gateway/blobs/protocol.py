@@ -206,3 +206,11 @@ class PresigningStore(Protocol):
     async def presign(self, blob_id: str, seconds: int, answer_headers: Mapping[str, str]) -> str:
         """A URL for GET; ``answer_headers`` are S3's ``Response…`` parameters (``ResponseContentType``…)."""
         ...
+
+
+@runtime_checkable
+class BreakingStore(Protocol):
+    """A store that is left alone for a while when it keeps failing (``blobs/breaker.py``)."""
+
+    @property
+    def circuit_open(self) -> bool: ...

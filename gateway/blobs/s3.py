@@ -45,7 +45,7 @@ class TracedThreads(ThreadPoolExecutor):
 
 
 class S3Store:
-    """A BlobStore, CopyingStore, DescribingStore, EpochRemovingStore, PresigningStore and ProbedStore.
+    """A BlobStore, CopyingStore, DescribingStore, EpochRemovingStore, PresigningStore, ProbedStore and BreakingStore.
 
     Parts that do not fit into memory go to ``spool_directory`` (default: the system's). The constructor blocks.
     """
@@ -59,6 +59,11 @@ class S3Store:
         self._senders = TracedThreads(options.threads, thread_name_prefix=f"blobs-{name}-send")
         budget = Budget(options.buffer_bytes)
         self._workshop = Workshop(self._client, self._keys, self._hashers, self._senders, budget, spool_directory)
+
+    @property
+    def circuit_open(self) -> bool:
+        """See BreakingStore."""
+        return self._client.circuit_open
 
     def create(self, blob_id: str, digester: Digester) -> S3Writer:
         """See BlobStore."""

@@ -21,6 +21,7 @@ from opentelemetry.instrumentation.botocore import BotocoreInstrumentor
 from gateway.blobs.breaker import CircuitBreaker
 from gateway.blobs.s3_options import S3Options
 from gateway.errors import StorageError
+from gateway.telemetry.watch import Watch
 
 _log = structlog.get_logger(__name__)
 
@@ -93,12 +94,13 @@ class S3Client:
     def try_once(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """One try. Raises UpstreamFailure besides what ``call`` raises."""
         method = getattr(self._client, _METHODS[operation])
-        try:
-            answer: dict[str, Any] = method(Bucket=self.options.bucket, **parameters)
-        except ClientError as error:
-            raise self._meaning(operation, error) from error
-        except BotoCoreError as error:
-            raise self.failed(type(error).__name__) from error
+        with Watch(self._name, operation, spans=False):  # botocore's instrumentation makes them
+            try:
+                answer: dict[str, Any] = method(Bucket=self.options.bucket, **parameters)
+            except ClientError as error:
+                raise self._meaning(operation, error) from error
+            except BotoCoreError as error:
+                raise self.failed(type(error).__name__) from error
         self._breaker.succeeded()
         return answer
 
@@ -107,6 +109,11 @@ class S3Client:
         if not throttled and self._breaker.failed():
             _log.error("upstream_circuit_opened", backend=self._name, reason=reason)
         return UpstreamFailure(reason, throttled=throttled)
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether the store is left alone for now."""
+        return self._breaker.is_open
 
     def probe(self) -> None:
         """Ask once whether the bucket is there, whatever the circuit breaker thinks. Raises OSError."""

@@ -84,6 +84,10 @@ class Sweeper:
             )
         return result
 
+    async def waiting_garbage(self) -> int:
+        """How many released blobs wait for their grace to end; never more than 100,001. Raises StorageError."""
+        return await engine.count_garbage(self._session)
+
     async def _expire_pending_uploads(self) -> int:
         """How many lost their bytes because nobody confirmed them."""
         expired = 0

@@ -116,6 +116,12 @@ async def claim_garbage(session: Session, grace_seconds: float, claim_seconds: f
     return [Garbage(*row) for row in rows]
 
 
+async def count_garbage(session: Session) -> int:
+    """How many released blobs are not destroyed yet; counted as far as 100,001."""
+    [row] = await session.fetch(system_scope("rowlock.sweep"), _SQL["count_garbage"])
+    return int(row[0])
+
+
 async def note_destroyed(session: Session, ids: Sequence[int]) -> None:
     """The bytes are gone."""
     await session.fetch(system_scope("rowlock.sweep"), _SQL["note_destroyed"], ids=list(ids))

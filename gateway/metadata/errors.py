@@ -8,6 +8,7 @@ import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from gateway.errors import StorageError
+from gateway.telemetry import metrics
 
 # Raised by our own functions in sql/tenant (class RL), and what Postgres itself says.
 _BY_SQLSTATE: Final[Mapping[str, str]] = {
@@ -84,6 +85,7 @@ class OutcomeUnknown(StorageError):
 def translate(error: Exception) -> Exception:
     """What to raise instead of a driver's error. A programming error stays what it is, so that it is seen."""
     if isinstance(error, (PoolTimeout, TooManyRequests)):
+        metrics.refused("database")
         return StorageError("SlowDown")
     if isinstance(error, PoolClosed):
         return StorageError("ServiceUnavailable")

@@ -44,6 +44,15 @@ class LaneLimits:
     kept: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class LaneConnections:
+    """How many are open, how many of those have segments in flight, and how many segments wait."""
+
+    open: int
+    busy: int
+    waiting: int
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     segment: Segment
@@ -111,6 +120,12 @@ class Lane:
         except asyncio.CancelledError:
             self._abandon(segment)
             raise
+
+    @property
+    def connections(self) -> LaneConnections:
+        """How its connections are used."""
+        busy = sum(connection.in_flight > 0 for connection in self._connections)
+        return LaneConnections(len(self._connections), busy, len(self._queue))
 
     @property
     def prepared(self) -> list[int]:

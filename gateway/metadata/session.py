@@ -28,7 +28,7 @@ from gateway.metadata.scope import ALLOWED_ROLES, SET_SCOPE, ScopeValues
 from gateway.statements import Lane as LaneName
 from gateway.statements import Statement
 
-__all__ = ["ALLOWED_ROLES", "SET_SCOPE", "Row", "Session", "Statistics", "Transaction"]
+__all__ = ["ALLOWED_ROLES", "SET_SCOPE", "Connections", "Row", "Session", "Statistics", "Transaction"]
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +45,16 @@ class Statistics:
 
     statements: int
     round_trips: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """The connections of a session now: how many there may be, are, have a statement under way; and what waits."""
+
+    most: int
+    open: int
+    busy: int
+    waiting: int
 
 
 @dataclass(slots=True)
@@ -159,6 +169,19 @@ class Session:
     def statistics(self) -> Statistics:
         """Statements and round trips since the session was made."""
         return Statistics(self._counts.statements, self._counts.round_trips)
+
+    @property
+    def connections(self) -> Connections:
+        """How its connections are used."""
+        pool = self._pool.get_stats()
+        lanes = [lane.connections for lane in self._lanes.values()] if self._multiplexed else []
+        in_pool = pool.get("pool_size", 0)
+        return Connections(
+            self._pool_size,
+            in_pool + sum(lane.open for lane in lanes),
+            in_pool - pool.get("pool_available", 0) + sum(lane.busy for lane in lanes),
+            pool.get("requests_waiting", 0) + sum(lane.waiting for lane in lanes),
+        )
 
     @property
     def multiplexed(self) -> bool:

@@ -58,6 +58,7 @@ class RestFront:
         if "rowlock.log" not in scope:
             scope["rowlock.log"], scope["rowlock.request_id"] = RequestLog(), secrets.token_hex(8).upper()
         log: RequestLog = scope["rowlock.log"]
+        log.door = "rest"
         request_id: str = scope["rowlock.request_id"]
         try:
             response = await self._answer(scope, receive, request_id, log)

@@ -32,6 +32,7 @@ _log = structlog.get_logger(__name__)
 VERSION: Final = "2011-06-15"
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_PARAMETERS: Final = 64
+STS_ACTIONS: Final = ("AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken")
 
 _NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"
 _FORM: Final = b"application/x-www-form-urlencoded"
@@ -60,12 +61,13 @@ class StsFront:
         self._domain: Final = domain
         self._body_limits: Final = body_limits
         self._send_idle_seconds: Final = send_idle_seconds
-        self._actions: Final[Mapping[str, Action]] = {
-            "AssumeRole": actions.assume_role,
-            "AssumeRoleWithWebIdentity": actions.assume_role_with_web_identity,
-            "GetCallerIdentity": actions.get_caller_identity,
-            "GetSessionToken": actions.get_session_token,
-        }
+        handlers = (
+            actions.assume_role,
+            actions.assume_role_with_web_identity,
+            actions.get_caller_identity,
+            actions.get_session_token,
+        )
+        self._actions: Final[Mapping[str, Action]] = dict(zip(STS_ACTIONS, handlers, strict=True))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["raw_path"] != b"/" or not _looks_like_sts(scope) or not self._is_service(scope):
@@ -90,7 +92,7 @@ class StsFront:
             return False
 
     async def _answer(self, scope: Any, receive: Any, request_id: str, log: RequestLog) -> Response:
-        log.operation = "sts"
+        log.door, log.operation = "sts", "sts"
         request = RawRequest.from_scope(scope, request_id)
         stream = open_body(request, receive, _UNSIGNED, self._body_limits, MAX_BODY_BYTES)
         body = await stream.read_all(MAX_BODY_BYTES)

@@ -10,6 +10,7 @@ class RequestLog:
     It is the one mutable record of a request: each layer adds what it learned. It never holds a secret.
     """
 
+    door: str = "s3"
     operation: str | None = None
     bucket: str | None = None
     key: str | None = None

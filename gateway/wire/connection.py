@@ -29,6 +29,7 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from gateway.errors import CATALOGUE
+from gateway.telemetry import metrics
 from gateway.wire.drain import Application
 from gateway.wire.http1.connection import EdgeConnection
 from gateway.wire.http1.edge import Edge, EdgeLimits
@@ -95,14 +96,17 @@ class ConnectionFactory:
 
     async def _serve(self, connection: "Connection | EdgeRun") -> None:
         if self.open >= self.limits.connections:
+            metrics.refused("connections")
             await connection.refuse()
             return
         self.open += 1
+        metrics.connections_changed(1)
         self.idle.clear()
         try:
             await connection.run()
         finally:
             self.open -= 1
+            metrics.connections_changed(-1)
             if not self.open:
                 self.idle.set()
 

@@ -41,6 +41,10 @@ FROM rowlock.claim_garbage(
     make_interval(secs => %(grace_seconds)s::float8), make_interval(secs => %(claim_seconds)s::float8),
     %(page_size)s::integer) AS claimed;
 
+-- name: count_garbage
+-- For the metrics; bounded, since a bucket of millions may have been emptied.
+SELECT count(*) FROM (SELECT FROM rowlock.garbage AS g WHERE g.destroyed_at IS NULL LIMIT 100001) AS waiting;
+
 -- name: note_destroyed
 UPDATE rowlock.garbage AS g SET destroyed_at = clock_timestamp() WHERE g.id = ANY (%(ids)s::bigint[]);
 

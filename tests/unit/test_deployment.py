@@ -1,4 +1,4 @@
-"""Dockerfile and compose.yaml, as far as they can be checked without a container engine."""
+"""The Dockerfile, as far as it can be read; tests/integration/test_image.py does what it says."""
 
 import ast
 import fnmatch
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,8 +20,6 @@ from gateway.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = {setting.variable for setting in settings_table(Settings())}
-# What the images of others read.
-FOREIGN = {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD"}
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -36,15 +33,9 @@ def arguments(name: str) -> list[str]:
     return [rest for word, rest in instructions() if word == name]
 
 
-@pytest.fixture(scope="module")
-def compose() -> dict[str, Any]:
-    yaml = pytest.importorskip("yaml", reason="no YAML parser")
-    document: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
-    return document
-
-
 def copied() -> list[str]:
-    return [source for rest in arguments("COPY") for source in rest.split()[:-1]]
+    """What the image takes from the source tree."""
+    return [source for rest in arguments("COPY") if "--from=" not in rest for source in rest.split()[:-1]]
 
 
 def test_copied_files_exist_and_reach_the_builder() -> None:
@@ -67,16 +58,33 @@ def test_image_runs_as_an_ordinary_user_who_owns_the_volume() -> None:
     (user,) = arguments("USER")
     assert user != "root"
     assert arguments("VOLUME") == ["/data"]
-    setup = arguments("RUN")[0]
-    assert f"-o {user} -g {user}" in setup
-    assert [word for word, _ in instructions()].index("RUN") < [word for word, _ in instructions()].index("VOLUME")
+    assert any(f"-o {user} -g {user} -m 0700 /data" in setup for setup in arguments("RUN"))
+    words = [word for word, _ in instructions()]
+    last_run = len(words) - 1 - words[::-1].index("RUN")
+    assert last_run < words.index("VOLUME"), "what is done to a volume after it was declared is forgotten"
 
 
 def test_environment_names_are_settings() -> None:
-    names = re.findall(r"\b([A-Z][A-Z_]+)=", " ".join(arguments("ENV")))
-    names += re.findall(r"^      ([A-Z][A-Z_]+):", (ROOT / "compose.yaml").read_text("utf-8"), re.MULTILINE)
-    assert {"ROWLOCK_DATA_DIR", "DATABASE_URL"} <= set(names)
-    assert set(names) <= VARIABLES | FOREIGN
+    names = re.findall(r"\b(ROWLOCK_[A-Z_]+)\b", (ROOT / "Dockerfile").read_text("utf-8"))
+    assert {"ROWLOCK_DATA_DIR", "ROWLOCK_PORT"} <= set(names) <= VARIABLES
+
+
+def test_images_it_is_made_from_are_pinned() -> None:
+    stages = [rest.split() for rest in arguments("FROM")]
+    assert len(stages) == 3
+    for image, *_ in stages:
+        assert re.search(r":\d+\.\d+", image), image
+
+
+def test_dependencies_are_those_of_the_lock() -> None:
+    installs = [command for command in arguments("RUN") if "pip install" in command]
+    assert installs == ["uv pip install --require-hashes -r requirements.lock", "uv pip install --no-deps ."]
+
+
+def test_last_stage_has_no_tools_and_no_sources() -> None:
+    last = instructions()[max(number for number, (word, _) in enumerate(instructions()) if word == "FROM") :]
+    assert [rest for word, rest in last if word == "COPY"] == ["--from=build /opt/rowlock /opt/rowlock"]
+    assert not any("uv" in rest.split() for word, rest in last if word == "RUN")
 
 
 def test_command_is_one_the_program_has() -> None:
@@ -125,25 +133,3 @@ def test_health_check_without_a_server() -> None:
     with answering(404) as port:
         pass
     assert check_health(port) != 0
-
-
-def test_compose_profiles(compose: dict[str, Any]) -> None:
-    by_profile: dict[str, set[str]] = {}
-    for name, service in compose["services"].items():
-        for profile in service["profiles"]:
-            by_profile.setdefault(profile, set()).add(name)
-    assert by_profile == {"embedded": {"gateway-embedded"}, "single": {"gateway", "postgres"}}
-
-
-def test_compose_refers_to_what_exists(compose: dict[str, Any]) -> None:
-    for service in compose["services"].values():
-        if "build" in service:
-            assert (ROOT / service["build"] / "Dockerfile").is_file()
-        for volume in service["volumes"]:
-            assert volume.partition(":")[0] in compose["volumes"]
-        assert set(service.get("depends_on", ())) <= set(compose["services"])
-
-
-def test_compose_waits_for_the_drain(compose: dict[str, Any]) -> None:
-    for name in ("gateway", "gateway-embedded"):
-        assert int(compose["services"][name]["stop_grace_period"].removesuffix("s")) > Settings().drain_seconds + 10
