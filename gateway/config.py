@@ -105,9 +105,6 @@ class Settings(BaseSettings):
     redirect_seconds: int = Field(
         120, ge=1, le=604_800, description="How long the presigned URL of a redirect is good for"
     )
-    redirect_sdks: bool = Field(
-        False, description="Redirect S3 requests signed by header too; boto3 and the SDK for JavaScript do not follow"
-    )
     cdn_url: str | None = Field(
         None, description="URL of the CDN before the JSON API's public routes, or a template with {bucket} and {key}"
     )
@@ -205,7 +202,9 @@ class Settings(BaseSettings):
         description="Header by which trusted proxies name the tenant of a request whose key and host do not",
     )
     trusted_proxies: str = Field(
-        "", description="Networks (CIDR), with commas between, whose X-Forwarded-Host and tenant header are believed"
+        "",
+        description="Networks (CIDR), with commas between, whose X-Forwarded-Host and tenant header are "
+        "believed, and which send files (accel)",
     )
     tenants_open: int = Field(200, ge=1, le=10_000, description="Most tenants a worker keeps open at a time")
     tenant_idle_seconds: float = Field(60.0, gt=0, description="Time without a request after which a tenant is closed")

@@ -182,3 +182,11 @@ def handing_s3(handing: RunningServer) -> Iterator[Any]:
     client = handing.target.client()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def handing_sql(handing: RunningServer) -> Iterator[psycopg.Connection[Any]]:
+    """Its database, as the owner."""
+    url = handing.run("db", "url").stdout.strip().splitlines()[-1]
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection

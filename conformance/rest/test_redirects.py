@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+import psycopg
 import pytest
 import requests
 
@@ -52,11 +53,12 @@ def bucket(handing: RunningServer, handing_service: Api) -> str:
 
 
 @pytest.fixture(scope="session")
-def private(handing: RunningServer, handing_service: Api) -> str:
+def private(handing_service: Api, handing_sql: psycopg.Connection[Any]) -> str:
     """The same, for who may."""
     handing_service.make_bucket("redirected-private")
-    handing.run("buckets", "set-backend", "redirected-private", "store")
-    handing.run("buckets", "set-redirect", "redirected-private", "backend")
+    handing_sql.execute(
+        "UPDATE storage.buckets SET backend = 'store', redirect = 'backend' WHERE id = 'redirected-private'"
+    )
     assert handing_service.upload("redirected-private", "k", CONTENT, content_type="text/html").status == 200
     return "redirected-private"
 
@@ -196,10 +198,10 @@ def test_clients_that_follow(nobody: Api, handing: RunningServer, handing_s3: An
 
 
 def test_reads_of_a_public_bucket_lead_to_the_CDN_and_its_own_do_not(
-    handing: RunningServer, handing_service: Api, nobody: Api
+    handing_service: Api, nobody: Api, handing_sql: psycopg.Connection[Any]
 ) -> None:
     handing_service.make_bucket("on-cdn", public=True)
-    handing.run("buckets", "set-redirect", "on-cdn", "cdn")
+    handing_sql.execute("UPDATE storage.buckets SET redirect = 'cdn' WHERE id = 'on-cdn'")
     handing_service.upload("on-cdn", "a b/ü", CONTENT)
     path = "/object/public/on-cdn/a%20b/%C3%BC"
     location = nobody.request("GET", f"{path}?download=x%26y").headers["location"]
@@ -214,9 +216,11 @@ def test_reads_of_a_public_bucket_lead_to_the_CDN_and_its_own_do_not(
     assert nobody.request("GET", quote(signed, safe="/?=%")).status == 200
 
 
-def test_redirects_end_when_the_operator_says_so(handing: RunningServer, handing_service: Api, nobody: Api) -> None:
+def test_a_bucket_that_says_nothing_is_answered_here(
+    handing_service: Api, nobody: Api, handing_sql: psycopg.Connection[Any]
+) -> None:
     handing_service.make_bucket("never", public=True)
-    handing.run("buckets", "set-backend", "never", "store")
+    handing_sql.execute("UPDATE storage.buckets SET backend = 'store' WHERE id = 'never'")
     handing_service.upload("never", "k", CONTENT)
     assert nobody.request("GET", "/object/public/never/k").status == 200
 

@@ -95,7 +95,7 @@ def test_purge_is_told_at_once(handing_service: Api, stub: Stub) -> None:
 
 
 def test_changes_are_told_whoever_makes_them(
-    handing: RunningServer, handing_service: Api, handing_s3: Any, stub: Stub
+    handing_service: Api, handing_s3: Any, handing_sql: psycopg.Connection[Any], stub: Stub
 ) -> None:
     bucket = handing_service.make_bucket("told", public=True)
     for key in ("overwritten", "deleted", "moved", "by-s3", "by-psql"):
@@ -105,9 +105,7 @@ def test_changes_are_told_whoever_makes_them(
     move = {"bucketId": bucket, "sourceKey": "moved", "destinationKey": "elsewhere"}
     assert handing_service.send("POST", "/object/move", move).status == 200
     handing_s3.delete_object(Bucket=bucket, Key="by-s3")
-    url = handing.run("db", "url").stdout.strip().splitlines()[-1]
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DELETE FROM storage.objects WHERE name = 'by-psql'")
+    handing_sql.execute("DELETE FROM storage.objects WHERE name = 'by-psql'")
     for key in ("overwritten", "deleted", "moved", "by-s3", "by-psql"):
         assert stub.was_told("object", bucket, key), key
     handing_service.send("PUT", f"/bucket/{bucket}", {"public": False})

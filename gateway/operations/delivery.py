@@ -122,7 +122,6 @@ class Delivery:
         self._tenant_id: Final = tenant_id
         self._min_bytes: Final = settings.redirect_min_bytes
         self._seconds: Final = settings.redirect_seconds
-        self._redirects_sdks: Final = settings.redirect_sdks
         self._cdn: Final = _template(settings.cdn_url)
         self._presigns: Final = any(isinstance(store, PresigningStore) for store in stores.values())
         self._acceleration: Final = Acceleration.of(settings)
@@ -137,15 +136,15 @@ class Delivery:
         made = cls(settings, tenant_id, session, stores)
         return made if made._presigns or made._cdn is not None or made._acceleration is not None else None
 
-    def offer(
-        self, headers: Mapping[str, str], client_address: str, *, signed_by_header: bool = False
-    ) -> Handover | None:
-        """What this request leaves open; None: it is to be streamed. ``headers`` by lower-case name.
-        ``signed_by_header``: an S3 SDK asks, and few of them follow a redirect."""
-        redirects = (self._presigns or self._cdn is not None) and (self._redirects_sdks or not signed_by_header)
+    def offer(self, headers: Mapping[str, str], client_address: str, *, follows: bool = True) -> Handover | None:
+        """What this request leaves open; None: it is to be streamed. ``headers`` by lower-case name. ``follows``: a
+        redirect is of use to the client."""
+        redirects = follows and (self._presigns or self._cdn is not None)
         accelerates = self._acceleration is not None and self._proxies.trusts(client_address)
         if not (redirects or accelerates) or any(name in headers for name in _CONDITIONS):
             return None
+        # A client repeats its headers, and S3 refuses such as a presigned URL did not sign.
+        redirects = redirects and not any(name.startswith("x-amz-") for name in headers)
         # The proxy answers ranges itself, several at once too, which S3 does not.
         accelerates = accelerates and "if-none-match" not in headers and "," not in headers.get("range", "")
         return Handover(redirects, redirects and _CDN_LOOP not in headers, accelerates)

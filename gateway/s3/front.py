@@ -175,9 +175,10 @@ class S3Front:
         if "expected_bucket_owner" in fields or "expected_source_bucket_owner" in fields:
             await require_expected_owners(self._services, call, fields)
         if self._delivery is not None and model.name == _READ:
-            call = replace(call, handover=self._delivery.offer(
-                headers, request.client_address, signed_by_header=identity.principal.method is AuthMethod.SIGV4_HEADER
-            ))  # fmt: skip
+            # An SDK that signs headers does not follow, or takes along headers that the target refuses.
+            follows = identity.principal.method is not AuthMethod.SIGV4_HEADER
+            handover = self._delivery.offer(headers, request.client_address, follows=follows)
+            call = replace(call, handover=handover)
         output = await operation.handler(self._services, call, codec.build(fields))
         response = codec.render(output)
         if call.handover is not None and isinstance(response.body, LocalFile):

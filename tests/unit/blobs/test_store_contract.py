@@ -19,6 +19,9 @@ from gateway.blobs.protocol import (
     DescribingStore,
     EpochRemovingStore,
     FileBackedStore,
+    LocatedStore,
+    PresigningStore,
+    ProbedStore,
     new_blob_id,
 )
 from gateway.blobs.s3 import S3Store
@@ -50,6 +53,31 @@ def test_abilities(store: Store) -> None:
     assert isinstance(store, DescribingStore)
     assert isinstance(store, EpochRemovingStore)
     assert isinstance(store, FileBackedStore) == isinstance(store, FileStore)
+    assert isinstance(store, LocatedStore) == isinstance(store, FileStore)
+    assert isinstance(store, PresigningStore) == isinstance(store, S3Store)
+
+
+async def test_probe_and_check_of_a_store_that_is_there(store: Store) -> None:
+    assert isinstance(store, ProbedStore)
+    await store.probe()
+    await store.check()
+
+
+async def test_probe_of_a_directory_that_is_gone(tmp_path: Path) -> None:
+    async with opened("file", tmp_path / "blobs") as made:
+        assert isinstance(made, ProbedStore)
+        (tmp_path / "blobs").rename(tmp_path / "elsewhere")
+        with pytest.raises(FileNotFoundError):
+            await made.probe()
+
+
+async def test_path_is_where_a_blob_is(tmp_path: Path) -> None:
+    async with opened("file", tmp_path / "blobs") as made:
+        assert isinstance(made, FileStore)
+        blob_id = await put(made, [b"content"])
+        assert made.path(blob_id).read_bytes() == b"content"
+        with pytest.raises(ValueError, match="malformed"):
+            made.path("../../etc/passwd")
 
 
 @pytest.mark.parametrize(
