@@ -11,13 +11,13 @@ from conformance.server import ACCESS_KEY_ID, SECRET_ACCESS_KEY, RunningServer, 
 
 SHARED: Final = "shared"
 VISIBLE: Final = "visible"
-_POLICIES: Final = f"""
-INSERT INTO storage.buckets (id, name) VALUES ('{SHARED}', '{SHARED}'), ('{VISIBLE}', '{VISIBLE}');
-CREATE POLICY "users see the shared bucket" ON storage.buckets FOR SELECT TO authenticated USING (id = '{SHARED}');
-CREATE POLICY "all see one bucket" ON storage.buckets FOR SELECT TO anon USING (id = '{VISIBLE}');
+_POLICIES: Final = """
+INSERT INTO storage.buckets (id, name) VALUES ('shared', 'shared'), ('visible', 'visible');
+CREATE POLICY "users see the shared bucket" ON storage.buckets FOR SELECT TO authenticated USING (id = 'shared');
+CREATE POLICY "all see one bucket" ON storage.buckets FOR SELECT TO anon USING (id = 'visible');
 CREATE POLICY "a folder is its user's" ON storage.objects TO authenticated
-    USING (bucket_id = '{SHARED}' AND (storage.foldername(name))[1] = (SELECT auth.uid())::text)
-    WITH CHECK (bucket_id = '{SHARED}' AND (storage.foldername(name))[1] = (SELECT auth.uid())::text);
+    USING (bucket_id = 'shared' AND (storage.foldername(name))[1] = (SELECT auth.uid())::text)
+    WITH CHECK (bucket_id = 'shared' AND (storage.foldername(name))[1] = (SELECT auth.uid())::text);
 """
 
 

@@ -98,6 +98,46 @@ test('emptyBucket and deleteBucket by who may not leave everything', async () =>
   assert.equal(good(await service.from(name).list()).length, 1)
 })
 
+test('versioningStatus of a bucket, and what keeps versions keeps them', async () => {
+  const name = await makeBucket({ public: false, versioningStatus: 'ENABLED' })
+  assert.equal(good(await service.getBucket(name)).versioning_status, 'ENABLED')
+  good(await service.updateBucket(name, { public: false }))
+  assert.equal(good(await service.getBucket(name)).versioning_status, 'ENABLED')
+  good(await service.updateBucket(name, { public: false, versioningStatus: 'SUSPENDED' }))
+  assert.equal(good(await service.getBucket(name)).versioning_status, 'SUSPENDED')
+  bad(await service.updateBucket(name, { public: false, versioningStatus: 'DISABLED' }), '400', 'InvalidRequest')
+  bad(await service.createBucket(fresh(), { public: false, versioningStatus: 'SUSPENDED' }), '400', 'InvalidRequest')
+})
+
+test('the lifecycle of a bucket: put, seen, replaced, removed', async () => {
+  const name = await makeBucket({ public: false, versioningStatus: 'ENABLED' })
+  bad(await service.getBucketLifecycle(name), '404', 'NoSuchLifecycleConfiguration')
+  const rule = { id: 'old', status: 'Enabled', filter: {}, noncurrentVersionExpiration: { noncurrentDays: 30, newerNoncurrentVersions: 3 } }
+  assert.deepEqual(good(await service.updateBucketLifecycle(name, { rules: [rule] })), { rules: [rule] })
+  assert.deepEqual(good(await service.getBucketLifecycle(name)), { rules: [rule] })
+  const unnamed = { status: 'Disabled', filter: {}, noncurrentVersionExpiration: { noncurrentDays: 1 } }
+  const { rules: [{ id, ...rest }] } = good(await service.updateBucketLifecycle(name, { rules: [unnamed] }))
+  assert.ok(id)
+  assert.deepEqual(rest, unnamed)
+  assert.deepEqual(good(await service.deleteBucketLifecycle(name)), { message: 'Successfully deleted' })
+  bad(await service.getBucketLifecycle(name), '404', 'NoSuchLifecycleConfiguration')
+})
+
+test('the lifecycle of what is not there, or not his, or of nonsense', async () => {
+  const name = await makeBucket()
+  const rule = { status: 'Enabled', filter: {}, noncurrentVersionExpiration: { noncurrentDays: 30 } }
+  for (const [caller, bucket] of [[service, fresh()], [alice, name], [anon, name]]) {
+    bad(await caller.getBucketLifecycle(bucket), '404', 'NoSuchBucket')
+    bad(await caller.updateBucketLifecycle(bucket, { rules: [rule] }), '404', 'NoSuchBucket')
+    bad(await caller.deleteBucketLifecycle(bucket), '404', 'NoSuchBucket')
+  }
+  bad(await alice.updateBucketLifecycle(settings.sharedBucket, { rules: [rule] }), '403', 'AccessDenied')
+  for (const wrong of [{ noncurrentVersionExpiration: { noncurrentDays: 0 } }, { filter: { prefix: 'a' } }, { status: 'On' }, { expiration: { days: 1 } }]) {
+    bad(await service.updateBucketLifecycle(name, { rules: [{ ...rule, ...wrong }] }), '400', 'InvalidRequest')
+  }
+  bad(await service.updateBucketLifecycle(name, { rules: [] }), '400', 'InvalidRequest')
+})
+
 test('purgeBucketCache is for the service role', async () => {
   const name = await makeBucket()
   bad(await alice.purgeBucketCache(name), '403', 'AccessDenied')
