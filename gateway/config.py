@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.aliases import ALIASES, alias_of
+from gateway.aliases import ALIASES, understood
 
 MEBIBYTE: Final = 1024 * 1024
 GIBIBYTE: Final = 1024 * MEBIBYTE
@@ -24,8 +24,8 @@ class StorageApiSource(PydanticBaseSettingsSource):
     """The environment in storage-api's words."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
-        name = alias_of(field_name, os.environ)
-        return (None if name is None else os.environ[name]), field_name, False
+        found = understood(field_name, os.environ)
+        return (None if found is None else found.value), field_name, False
 
     def __call__(self) -> dict[str, str]:
         found = {name: self.get_field_value(self.settings_cls.model_fields[name], name)[0] for name in ALIASES}
@@ -67,6 +67,11 @@ class Settings(BaseSettings):
     rest_port: int | None = Field(
         None, ge=0, le=65535, description="Another port with the JSON API at its root, and S3 under /s3"
     )
+    s3_signed_prefix: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="What a proxy takes off paths before /s3 of that port, which clients sign with it: /storage/v1",
+    )
     rest_cors_origins: str = Field(
         "*", description="Origins whose pages may use the JSON API, with commas between; * for all"
     )
@@ -91,6 +96,9 @@ class Settings(BaseSettings):
     # Postgres
     database_url: SecretStr | None = Field(
         None, validation_alias="DATABASE_URL", description="Postgres to use instead of the embedded one"
+    )
+    database_pool_url: SecretStr | None = Field(
+        None, description="The same database through a transaction pooler, for requests"
     )
     postgres_bin: Path | None = Field(None, description="Directory of the Postgres programs for the embedded server")
     postgres_user: str | None = Field(None, description="System user of the embedded Postgres when started by root")

@@ -78,7 +78,14 @@ def open_doors(
         send_idle_seconds=settings.send_idle_seconds,
         origins=frozenset(origin.strip() for origin in settings.rest_cors_origins.split(",")),
     )
-    return Doors(Dispatch(sts, rest, rest_port=settings.rest_port, domain=settings.domain), s3)
+    dispatch = Dispatch(
+        sts,
+        rest,
+        rest_port=settings.rest_port,
+        domain=settings.domain,
+        signed_prefix=settings.s3_signed_prefix,
+    )
+    return Doors(dispatch, s3)
 
 
 def temporary_keys(master_key: MasterKey) -> TemporaryKeys:

@@ -165,10 +165,9 @@ def test_upload_of_an_empty_and_a_large_file(project):
 
 def test_upload_with_metadata(project):
     files = project.files()
-    files.upload(
-        "a", b"x", {"metadata": {"plain": "x", "nested": {"list": [1, None]}}, "headers": {"x-robots-tag": "all"}}
-    )
-    assert files.info("a")["metadata"] == {"plain": "x", "nested": {"list": [1, None]}}
+    metadata = {"plain": "x", "nested": {"list": [1, None]}}
+    files.upload("a", b"x", {"metadata": metadata, "headers": {"x-robots-tag": "all"}})
+    assert files.info("a")["metadata"] == metadata
     assert httpx.get(files.create_signed_url("a", 60)["signedUrl"]).headers["x-robots-tag"] == "all"
 
 
