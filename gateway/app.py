@@ -88,6 +88,7 @@ class TenantApplication:
             anon_key=tokens.anon_key,
             temporary_keys=temporary,
             allow_sigv2_post=settings.allow_sigv2_post,
+            session_key_id=settings.tenant_id if place.tenant_id is None else None,
         )
         self._front = open_doors(
             settings,

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.aliases import ALIASES, alias_of
+from gateway.aliases import ALIASES, understood
 
 MEBIBYTE: Final = 1024 * 1024
 GIBIBYTE: Final = 1024 * MEBIBYTE
@@ -28,8 +28,8 @@ class StorageApiSource(PydanticBaseSettingsSource):
     """The environment in storage-api's words."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
-        name = alias_of(field_name, os.environ)
-        return (None if name is None else os.environ[name]), field_name, False
+        found = understood(field_name, os.environ)
+        return (None if found is None else found.value), field_name, False
 
     def __call__(self) -> dict[str, str]:
         found = {name: self.get_field_value(self.settings_cls.model_fields[name], name)[0] for name in ALIASES}
@@ -70,6 +70,11 @@ class Settings(BaseSettings):
     rest: bool = Field(True, description="Serve the JSON API under /storage/v1 of the port")
     rest_port: int | None = Field(
         None, ge=0, le=65535, description="Another port with the JSON API at its root, and S3 under /s3"
+    )
+    s3_signed_prefix: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="What a proxy takes off paths before /s3 of that port, which clients sign with it: /storage/v1",
     )
     rest_cors_origins: str = Field(
         "*", description="Origins whose pages may use the JSON API, with commas between; * for all"
@@ -179,6 +184,12 @@ class Settings(BaseSettings):
 
     roles: str = Field(
         "", description="Further Postgres roles that keys and tokens may name, with commas between (docs/tokens.md)"
+    )
+
+    tenant_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_.=+@:-]{1,128}$",
+        description="Access key id of session tokens where there is one tenant (default: default)",
     )
 
     # many tenants

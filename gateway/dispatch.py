@@ -2,7 +2,7 @@
 
 On the S3 port ``/storage/v1`` is the JSON API and everything else is S3; under a bucket's own host name everything is
 S3. On the JSON API's port it is at the root and under the same prefix. S3 is under ``/s3`` of the API on either; what a
-client signed there is the whole path.
+client signed there is the whole path, and before ``/s3`` of that port what a proxy has taken off.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -18,28 +18,31 @@ _S3: Final = "/s3"
 class Dispatch:
     """An ASGI application that hands each request to one front, saying in ``root_path`` where that is mounted."""
 
-    def __init__(self, s3: Front, rest: Front, *, rest_port: int | None, domain: str | None) -> None:
+    def __init__(
+        self, s3: Front, rest: Front, *, rest_port: int | None, domain: str | None, signed_prefix: str = ""
+    ) -> None:
         self._s3: Final = s3
         self._rest: Final = rest
         self._rest_port: Final = rest_port
+        self._signed_prefix: Final = signed_prefix
         self._domain: Final = f".{domain}".encode("ascii") if domain else None
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        is_rest, mount = self.read(scope)
-        if mount is not None:
-            scope = {**scope, "root_path": mount}
-        await (self._rest if is_rest else self._s3)(scope, receive, send)
+        is_rest, mounted = self.read(scope)
+        await (self._rest if is_rest else self._s3)(mounted, receive, send)
 
-    def read(self, scope: Scope) -> tuple[bool, str | None]:
-        """Whether a request is the JSON API's, and what its front is mounted at; None: at nothing."""
+    def read(self, scope: Scope) -> tuple[bool, Scope]:
+        """Whether a request is the JSON API's, and the scope its front is given."""
         path: bytes = scope["raw_path"]
         mount = PREFIX if _is_under(path, PREFIX) else ""
         on_rest_port = self._rest_port is not None and (scope.get("server") or (None, None))[1] == self._rest_port
         if not on_rest_port and (not mount or self._is_bucket_host(scope)):
-            return False, None
+            return False, scope
         if _is_under(path, mount + _S3):
-            return False, mount + _S3
-        return True, mount
+            taken_off = "" if mount else self._signed_prefix
+            signed = {"raw_path": taken_off.encode("ascii") + path, "root_path": taken_off + mount + _S3}
+            return False, {**scope, **signed}
+        return True, {**scope, "root_path": mount}
 
     def _is_bucket_host(self, scope: Scope) -> bool:
         if self._domain is None:

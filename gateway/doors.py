@@ -103,7 +103,13 @@ def open_doors(
         send_idle_seconds=settings.send_idle_seconds,
         origins=frozenset(origin.strip() for origin in settings.rest_cors_origins.split(",")),
     )
-    dispatch = Dispatch(front, rest, rest_port=settings.rest_port, domain=settings.domain)
+    dispatch = Dispatch(
+        front,
+        rest,
+        rest_port=settings.rest_port,
+        domain=settings.domain,
+        signed_prefix=settings.s3_signed_prefix,
+    )
     return Doors(front, rest, s3.refuse, dispatch)
 
 

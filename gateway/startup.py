@@ -11,14 +11,17 @@ import socket
 import ssl
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from gateway import __version__
+from gateway.aliases import ignored
 from gateway.auth.signed_url import api_key
 from gateway.auth.token_settings import SECRET_FILE, new_secret, token_keys, wants_own_secret
 from gateway.config import Settings
@@ -29,6 +32,8 @@ from gateway.metadata.directory import DataDirectory, write_private
 from gateway.metadata.embedded import Databases, EmbeddedPostgres
 from gateway.metadata.migrate import migrate
 from gateway.supervisor import Supervisor
+
+_log = structlog.get_logger(__name__)
 
 BACKLOG: Final = 1024
 ADMIN_KEY_CHARACTERS: Final = 16
@@ -71,6 +76,7 @@ def serve(settings: Settings, program: Program) -> int:
         directory = stack.enter_context(DataDirectory.hold(settings.data_dir))
         check_tls(settings)
         check_url_keys(settings)
+        warn_of_ignored(os.environ)
         listener = stack.enter_context(bind(settings.host, settings.port))
         check_tenants(settings)
         rest: socket.socket | None = None
@@ -165,6 +171,12 @@ def embedded_postgres(settings: Settings, directory: DataDirectory) -> EmbeddedP
         postgres_user=settings.postgres_user,
         connections=(worker_count(settings) + 1) * settings.database_pool_size,
     )
+
+
+def warn_of_ignored(environment: Mapping[str, str]) -> None:
+    """Name what an environment made for storage-api asks for and this server does not do: never in silence."""
+    if names := ignored(environment):
+        _log.warning("settings_ignored", names=names, documentation="docs/migrate-from-supabase.md")
 
 
 def check_tls(settings: Settings) -> None:

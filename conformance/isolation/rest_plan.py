@@ -66,6 +66,11 @@ LINES: Final[Mapping[str, Line]] = {
     "updateBucket": Line({"public": True}),
     "emptyBucket": _PATH_ONLY,
     "deleteBucket": _PATH_ONLY,
+    "getBucketLifecycle": _PATH_ONLY,
+    "updateBucketLifecycle": Line(
+        {"rules": [{"status": "Enabled", "filter": {}, "noncurrentVersionExpiration": {"noncurrentDays": 1}}]}
+    ),
+    "deleteBucketLifecycle": _PATH_ONLY,
     "createSignedUploadUrl": _PATH_ONLY,
     "uploadToSignedUrl": Line(
         {"token": "e30.e30.e30"}, (lambda n: {"token": n.upload_token}, lambda n: {"token": n.download_token})

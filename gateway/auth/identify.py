@@ -58,7 +58,8 @@ class Identify:
     """Authenticates the requests of one tenant. ``roles`` are the Postgres roles a key may act as.
 
     Without ``tokens`` no user's token is accepted, without ``anon_key`` none in a signed request, and without
-    ``temporary_keys`` no temporary credentials.
+    ``temporary_keys`` no temporary credentials. ``session_key_id`` is what signs beside a user's token (default: the
+    tenant's id).
     """
 
     def __init__(
@@ -72,12 +73,14 @@ class Identify:
         anon_key: str | None = None,
         temporary_keys: TemporaryKeys | None = None,
         allow_sigv2_post: bool = False,
+        session_key_id: str | None = None,
     ) -> None:
         self._tokens: Final = tokens
         self._anon_key: Final = anon_key
         self._temporary_keys: Final = temporary_keys
         self._allow_sigv2_post: Final = allow_sigv2_post
         self._tenant: Final = tenant
+        self._session_key_id: Final = session_key_id or tenant.id
         self._credentials: Final = credentials
         self._clock: Final = clock
         self._roles: Final = roles
@@ -174,7 +177,7 @@ class Identify:
             case CredentialKind.TEMPORARY:
                 return await self._temporary(access_key_id, token or "", method, now)
             case CredentialKind.USER_TOKEN:
-                if self._anon_key is None or access_key_id != self._tenant.id:
+                if self._anon_key is None or access_key_id != self._session_key_id:
                     raise StorageError("InvalidToken")
                 return await self._user(token or "", method), self._anon_key
             case _ as unreachable:

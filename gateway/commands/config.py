@@ -92,7 +92,7 @@ def load_settings(**flags: Any) -> Settings:
         for problem in error.errors(include_url=False, include_context=False):
             name = str(problem["loc"][0]) if problem["loc"] else ""
             shown = "" if _is_secret(name) else f", not {str(problem['input'])[:100]!r}"
-            where = f"--{name.replace('_', '-')}" if name in given else _variable(name)
+            where = f"--{name.replace('_', '-')}" if name in given else _said_by(name)
             lines.append(f"{where}: {problem['msg'][:1].lower()}{problem['msg'][1:]}{shown}")
         raise StartupError("\n".join(lines)) from error
 
@@ -151,6 +151,12 @@ def _variable(name: str) -> str:
     if field is not None and isinstance(field.validation_alias, str):
         return field.validation_alias
     return f"{Settings.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def _said_by(name: str) -> str:
+    """The variable a value came from: ours, or storage-api's."""
+    variable = _variable(name)
+    return variable if os.environ.get(variable) else alias_of(name, os.environ) or variable
 
 
 def _is_secret(name: str) -> bool:

@@ -31,6 +31,7 @@ class BucketRow:
     created_at: datetime | None
     updated_at: datetime | None
     type: str
+    versioning_status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class NewBucket:
     public: bool
     file_size_limit: int | None
     allowed_mime_types: tuple[str, ...] | None
+    versioning_status: str = "DISABLED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class BucketChanges:
     public: bool | None = None
     file_size_limit: int | None = None
     allowed_mime_types: tuple[str, ...] | None = None
+    versioning_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ async def create_bucket(session: Session, scope: Scope, new: NewBucket, owner_id
             public=new.public,
             file_size_limit=new.file_size_limit,
             allowed_mime_types=_texts(new.allowed_mime_types),
+            versioning_status=new.versioning_status,
         )
     except OutcomeUnknown:
         if await find_bucket(session, scope, new.id) is None:
@@ -142,7 +146,7 @@ async def create_bucket(session: Session, scope: Scope, new: NewBucket, owner_id
 
 
 async def update_bucket(session: Session, scope: Scope, bucket: str, changes: BucketChanges) -> None:
-    """Change as the caller. Raises NoSuchBucket, AccessDenied."""
+    """Change as the caller. Raises NoSuchBucket, AccessDenied, InvalidBucketState if an object lock needs versions."""
     [row] = await session.write(
         scope,
         _SQL["update_bucket"],
@@ -152,6 +156,7 @@ async def update_bucket(session: Session, scope: Scope, bucket: str, changes: Bu
         file_size_limit=changes.file_size_limit,
         sets_mime_types="allowed_mime_types" in changes.given,
         allowed_mime_types=_texts(changes.allowed_mime_types),
+        versioning_status=changes.versioning_status,
     )
     if row[0] != "set":
         raise StorageError("AccessDenied" if row[0] == Visibility.VISIBLE else "NoSuchBucket")
@@ -311,9 +316,11 @@ async def now(session: Session, scope: Scope) -> datetime:
 
 
 def _bucket(row: Row) -> BucketRow:
-    row_id, name, owner, owner_id, public, limit, types, created_at, updated_at, kind = row
+    row_id, name, owner, owner_id, public, limit, types, created_at, updated_at, kind, versions = row
     allowed = tuple(types) if types is not None else None
-    return BucketRow(row_id, name, owner, owner_id, bool(public), limit, allowed, created_at, updated_at, kind)
+    return BucketRow(
+        row_id, name, owner, owner_id, bool(public), limit, allowed, created_at, updated_at, kind, versions
+    )
 
 
 def _entry(row: Row) -> Entry:

@@ -43,7 +43,8 @@ async def _refusal(
 ) -> StorageError | None:
     if seen is Visibility.NONE:
         return StorageError("NoSuchBucket", BucketName=bucket)
-    if call.principal.role not in BOUND_ROLES:
+    if call.principal.role not in BOUND_ROLES or not call.s3_request_json:
+        # in the JSON API, which asks nothing of S3's access model, what a caller does not see is not there
         return None
     if seen is Visibility.HIDDEN:
         return StorageError("AccessDenied")

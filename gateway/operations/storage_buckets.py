@@ -63,8 +63,15 @@ async def update_bucket(services: Services, call: Call, bucket: str, changes: Bu
 
 
 async def delete_bucket(services: Services, call: Call, bucket: str) -> None:
-    """Delete an empty bucket. Raises NoSuchBucket, BucketNotEmpty, AccessDenied."""
-    await buckets.delete_bucket(services.session, call.scope, bucket)
+    """Delete an empty bucket. Raises NoSuchBucket (one the caller does not see too), BucketNotEmpty, AccessDenied."""
+    try:
+        await buckets.delete_bucket(services.session, call.scope, bucket)
+    except StorageError as error:
+        if error.code.name != "AccessDenied":
+            raise
+        if await buckets.visibility(services.session, call.scope, bucket) is Visibility.VISIBLE:
+            raise
+        raise StorageError("NoSuchBucket", BucketName=bucket) from None
 
 
 async def empty_bucket(services: Services, call: Call, bucket: str, at_most: int) -> int:

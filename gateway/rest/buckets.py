@@ -22,7 +22,14 @@ async def create_bucket(api: Api, asked: Asked) -> Response:
     body = cast(NewBucket, asked.body)
     if body.type != "STANDARD":
         raise StorageError("NotImplemented", "Analytics buckets are not implemented.")
-    new = NewBucketRow(body.id or body.name, body.name, body.public, body.file_size_limit, body.allowed_mime_types)
+    new = NewBucketRow(
+        body.id or body.name,
+        body.name,
+        body.public,
+        body.file_size_limit,
+        body.allowed_mime_types,
+        body.versioning_status,
+    )
     await storage_buckets.create_bucket(api.services, asked.call, new)
     return json_response({"name": body.name})
 
@@ -45,7 +52,11 @@ async def update_bucket(api: Api, asked: Asked) -> Response:
     """Change a bucket's settings."""
     body = cast(BucketUpdate, asked.body)
     changes = BucketChanges(
-        frozenset(body.model_fields_set), body.public, body.file_size_limit, body.allowed_mime_types
+        frozenset(body.model_fields_set),
+        body.public,
+        body.file_size_limit,
+        body.allowed_mime_types,
+        body.versioning_status,
     )
     await storage_buckets.update_bucket(api.services, asked.call, asked.bucket, changes)
     return json_response({"message": "Successfully updated"})
@@ -65,7 +76,9 @@ async def delete_bucket(api: Api, asked: Asked) -> Response:
 
 def _document(row: BucketRow) -> dict[str, Any]:
     owner = row.owner or row.owner_id
-    return {
+    # a member that older clients do not know, and that says nothing of a bucket that never kept versions
+    versions = {"versioning_status": row.versioning_status} if row.versioning_status != "DISABLED" else {}
+    return versions | {
         "id": row.id,
         "name": row.name,
         # clients in typed languages have no place for null here

@@ -210,7 +210,8 @@ async def _info(api: Api, asked: Asked, call: Call) -> Response:
 def info_document(row: ObjectRow) -> dict[str, Any]:
     """The description of an object."""
     found = row.metadata or {}
-    return {
+    encoding = {"content_encoding": found["contentEncoding"]} if found.get("contentEncoding") else {}
+    return encoding | {
         "id": str(row.id),
         "name": row.name,
         "version": row.version or "",

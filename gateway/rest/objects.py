@@ -113,6 +113,7 @@ async def copy_object(api: Api, asked: Asked) -> Response:
             metadata_directive="REPLACE",
             content_type=(said and said.mimetype) or found.get("mimetype") or _DEFAULT_TYPE,
             cache_control=(said and said.cache_control) or found.get("cacheControl"),
+            content_encoding=(said and said.content_encoding) or found.get("contentEncoding"),
             metadata=header_metadata(asked.headers.get("x-metadata")),
         )
     elif (body.bucket_id, body.source_key) == (bucket, key):

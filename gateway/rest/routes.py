@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.errors import StorageError
-from gateway.rest import buckets, downloads, objects, pending, schemas, service, uploads
+from gateway.rest import buckets, downloads, lifecycle, objects, pending, schemas, service, uploads
 from gateway.rest.api import Handler
 from gateway.rest.errors import unknown_route
 from gateway.rest.schemas import Schema
@@ -92,6 +92,30 @@ ROUTES: Final = (
     ),
     Route("emptyBucket", ("POST",), "/bucket/{bucket}/empty", "storage.bucket.empty", buckets.empty_bucket),
     Route("deleteBucket", ("DELETE",), "/bucket/{bucket}", "storage.bucket.delete", buckets.delete_bucket),
+    Route(
+        "getBucketLifecycle",
+        ("GET",),
+        "/bucket/{bucket}/lifecycle",
+        "storage.bucket.get_lifecycle",
+        lifecycle.get_bucket_lifecycle,
+    ),
+    Route(
+        "updateBucketLifecycle",
+        ("PUT",),
+        "/bucket/{bucket}/lifecycle",
+        "storage.bucket.update_lifecycle",
+        lifecycle.update_bucket_lifecycle,
+        body=Body.JSON,
+        document=lifecycle.Lifecycle,
+        writes=True,
+    ),
+    Route(
+        "deleteBucketLifecycle",
+        ("DELETE",),
+        "/bucket/{bucket}/lifecycle",
+        "storage.bucket.delete_lifecycle",
+        lifecycle.delete_bucket_lifecycle,
+    ),
     # objects: what stores
     Route(
         "createSignedUploadUrl",

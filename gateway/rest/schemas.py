@@ -66,6 +66,7 @@ class NewBucket(Schema):
     type: Literal["STANDARD", "ANALYTICS"] = "STANDARD"
     file_size_limit: SizeBytes | None = None
     allowed_mime_types: MimeTypes | None = None
+    versioning_status: Literal["DISABLED", "ENABLED"] = "DISABLED"
 
 
 class BucketUpdate(Schema):
@@ -74,12 +75,13 @@ class BucketUpdate(Schema):
     public: bool | None = None
     file_size_limit: SizeBytes | None = None
     allowed_mime_types: MimeTypes | None = None
+    versioning_status: Literal["ENABLED", "SUSPENDED"] | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> "BucketUpdate":
         if not self.model_fields_set:
             raise PydanticCustomError(
-                "nothing", "must have at least one of public, file_size_limit, allowed_mime_types"
+                "nothing", "must have at least one of public, file_size_limit, allowed_mime_types, versioning_status"
             )
         return self
 
@@ -147,6 +149,7 @@ class CopyMetadata(Schema):
     """What a copy says of itself when it does not take over its source's metadata."""
 
     cache_control: Annotated[Text | None, Field(alias="cacheControl")] = None
+    content_encoding: Annotated[Text | None, Field(alias="contentEncoding")] = None
     mimetype: Text | None = None
 
 

@@ -199,6 +199,7 @@ async def _form(api: Api, asked: Asked, content_type: str, limit: int) -> tuple[
     return body, Headers(
         content_type=_safe(fields.get("contentType") or head.file_type, "contentType") or _DEFAULT_TYPE,
         cache_control=_safe(f"max-age={seconds}" if seconds.isdigit() else seconds, "cacheControl") or _NO_CACHE,
+        content_encoding=stored_content_encoding(_safe(fields.get("contentEncoding"), "contentEncoding")),
         x_robots_tag=_safe(asked.headers.get("x-robots-tag"), "x-robots-tag"),
         user_metadata=metadata(described.encode()) if described else header_metadata(asked.headers.get("x-metadata")),
     )

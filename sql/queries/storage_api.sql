@@ -1,5 +1,6 @@
 -- name: list_buckets
-SELECT b.id, b.name, b.owner, b.owner_id, b.public, b.file_size_limit, b.allowed_mime_types, b.created_at, b.updated_at, b.type::text
+SELECT b.id, b.name, b.owner, b.owner_id, b.public, b.file_size_limit, b.allowed_mime_types, b.created_at, b.updated_at, b.type::text,
+    b.versioning_status
 FROM storage.buckets AS b
 WHERE b.type = 'STANDARD' AND (%(search)s::text IS NULL OR strpos(lower(b.name), lower(%(search)s::text)) > 0)
 ORDER BY
@@ -13,20 +14,22 @@ LIMIT %(page_size)s::integer OFFSET %(skip)s::integer;
 
 -- name: find_bucket
 -- lane: quick
-SELECT b.id, b.name, b.owner, b.owner_id, b.public, b.file_size_limit, b.allowed_mime_types, b.created_at, b.updated_at, b.type::text
+SELECT b.id, b.name, b.owner, b.owner_id, b.public, b.file_size_limit, b.allowed_mime_types, b.created_at, b.updated_at, b.type::text,
+    b.versioning_status
 FROM storage.buckets AS b
 WHERE b.id = %(bucket)s::text;
 
 -- name: create_bucket
-INSERT INTO storage.buckets (id, name, owner, owner_id, public, file_size_limit, allowed_mime_types)
+INSERT INTO storage.buckets (
+    id, name, owner, owner_id, public, file_size_limit, allowed_mime_types, versioning_status)
 VALUES (
     %(id)s::text, %(name)s::text, rowlock.subject_uuid(%(owner_id)s::text), %(owner_id)s::text, %(public)s::boolean,
-    %(file_size_limit)s::bigint, %(allowed_mime_types)s::text[]);
+    %(file_size_limit)s::bigint, %(allowed_mime_types)s::text[], %(versioning_status)s::text);
 
 -- name: update_bucket
 SELECT rowlock.update_bucket(
     %(bucket)s::text, %(public)s::boolean, %(sets_size_limit)s::boolean, %(file_size_limit)s::bigint,
-    %(sets_mime_types)s::boolean, %(allowed_mime_types)s::text[]);
+    %(sets_mime_types)s::boolean, %(allowed_mime_types)s::text[], %(versioning_status)s::text);
 
 -- name: is_public_bucket
 -- lane: quick

@@ -243,14 +243,15 @@ $$;
 -- Changes what is given, as the caller: 'set', or what it may be told of the bucket.
 CREATE FUNCTION rowlock.update_bucket(
     p_bucket text, p_public boolean, p_sets_size_limit boolean, p_file_size_limit bigint,
-    p_sets_mime_types boolean, p_allowed_mime_types text[]) RETURNS text
+    p_sets_mime_types boolean, p_allowed_mime_types text[], p_versioning_status text) RETURNS text
 LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
 $$
 BEGIN
     UPDATE storage.buckets AS b SET
         public = coalesce(p_public, b.public),
         file_size_limit = CASE WHEN p_sets_size_limit THEN p_file_size_limit ELSE b.file_size_limit END,
-        allowed_mime_types = CASE WHEN p_sets_mime_types THEN p_allowed_mime_types ELSE b.allowed_mime_types END
+        allowed_mime_types = CASE WHEN p_sets_mime_types THEN p_allowed_mime_types ELSE b.allowed_mime_types END,
+        versioning_status = coalesce(p_versioning_status, b.versioning_status)
     WHERE b.id = p_bucket;
     IF FOUND THEN
         RETURN 'set';
