@@ -47,6 +47,7 @@ app.command("gateway.commands.doctor:doctor", name="doctor", help="Check this in
 app.command("gateway.commands.buckets:app", name="buckets", help="Show and choose the backends of buckets.")
 app.command("gateway.commands.moving:move_bucket", name="move-bucket", help="Move a bucket to another backend.")
 app.command("gateway.commands.moving:replicate", name="replicate", help="Copy a bucket's bytes to a replica.")
+app.command("gateway.commands.importing:import_objects", name="import", help="Import a bucket or a directory.")
 app.command("gateway.commands.fsck:fsck", name="fsck", help="Prove that rows and bytes agree, in both directions.")
 
 
