@@ -10,6 +10,7 @@ import psycopg
 
 from gateway import accounts
 from gateway.auth.credentials import ROLES
+from gateway.blobs import backends
 from gateway.config import Settings
 from gateway.context import ACCOUNT_ROLE
 from gateway.errors import StorageError
@@ -24,6 +25,7 @@ from gateway.tenants.jwks import JwkStore
 from gateway.tenants.migrations import MigrationState, MigrationStates
 from gateway.tenants.registry import DEFAULT_TENANT, AccessKeyInfo, NewAccessKey, PostgresRegistry, check_key
 from gateway.tenants.secrets import MasterKey
+from gateway.tenants.transfers import NewTransfer, Transfer, Transfers
 
 _HEALTH_SECONDS: Final = 5.0
 _PREPARE_SECONDS: Final = 30.0
@@ -54,6 +56,7 @@ class Administration:
         self.directory: Final = TenantDirectory(control, master_key)
         self.jwks: Final = JwkStore(control, master_key)
         self.states: Final = MigrationStates(control)
+        self.transfers: Final = Transfers(control)
         self._preparer: Final = Preparer(self.states)
 
     @classmethod
@@ -81,6 +84,18 @@ class Administration:
         """Raise UnknownError unless there is this tenant; the implicit one always is."""
         if tenant_id != DEFAULT_TENANT:
             await self.directory.read(tenant_id)
+
+    async def start_transfer(self, tenant_id: str, new: NewTransfer) -> Transfer:
+        """Have a bucket of a tenant moved or replicated by the background worker."""
+        await self.require_tenant(tenant_id)
+        if self._settings.multi_tenant == (tenant_id == DEFAULT_TENANT):
+            raise UnknownError(f"there is no tenant {tenant_id} in this mode")
+        options = backends.described(self._settings).get(new.backend)
+        if options is None:
+            raise RegistryError(f"there is no backend {new.backend}")
+        if backends.is_replica(options) != (new.kind == "replicate"):
+            raise RegistryError(f"backend {new.backend} is {'a' if new.kind == 'move' else 'no'} replica")
+        return await self.transfers.create(tenant_id, new)
 
     async def create_key(self, tenant_id: str, key: NewAccessKey) -> AccessKeyInfo:
         """Store a key of a tenant. One with a subject needs the tenant's database, where its account is registered."""

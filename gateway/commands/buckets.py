@@ -7,7 +7,7 @@ from cyclopts import App
 
 from gateway.blobs import backends
 from gateway.commands.config import load_settings
-from gateway.commands.database import connect_urls
+from gateway.commands.place import OfTenant, located
 from gateway.compose import Place, open_session
 from gateway.config import Settings
 from gateway.errors import StartupError, StorageError
@@ -17,7 +17,7 @@ app = App(name="buckets", help="Show and choose the backends of buckets.")
 
 
 @app.command(name="list")
-def show(*, data_dir: Path | None = None) -> int:
+def show(*, tenant: OfTenant = None, data_dir: Path | None = None) -> int:
     """Show every bucket and the backend its new objects go to.
 
     Parameters
@@ -26,14 +26,14 @@ def show(*, data_dir: Path | None = None) -> int:
         Directory of the files and the embedded Postgres.
     """
     settings = load_settings(data_dir=data_dir)
-    with connect_urls(settings) as urls:
-        for bucket, backend in asyncio.run(_list(settings, urls.gateway_url)):
+    with located(settings, tenant) as found:
+        for bucket, backend in asyncio.run(_list(settings, found.place)):
             print(f"{bucket}\t{backend or f'{settings.default_backend} (default)'}")
     return 0
 
 
 @app.command(name="set-backend")
-def set_backend(bucket: str, backend: str, *, data_dir: Path | None = None) -> int:
+def set_backend(bucket: str, backend: str, *, tenant: OfTenant = None, data_dir: Path | None = None) -> int:
     """Let new objects of a bucket go to another backend, at once; those it has stay where they are and are served.
 
     `rowlock move-bucket` moves them too.
@@ -51,9 +51,9 @@ def set_backend(bucket: str, backend: str, *, data_dir: Path | None = None) -> i
     chosen = None if backend == "default" else backend
     if chosen is not None:
         require_backend(settings, chosen, replica=False)
-    with connect_urls(settings) as urls:
+    with located(settings, tenant) as found:
         try:
-            asyncio.run(_set(settings, urls.gateway_url, bucket, chosen))
+            asyncio.run(_set(settings, found.place, bucket, chosen))
         except StorageError as error:
             raise StartupError(f"{bucket}: {error.message}") from error
     return 0
@@ -69,8 +69,8 @@ def require_backend(settings: Settings, name: str, *, replica: bool) -> None:
         raise StartupError(f"backend {name}: this needs a backend with {wanted}")
 
 
-async def _list(settings: Settings, gateway_url: str) -> list[tuple[str, str | None]]:
-    session = open_session(settings, Place.of_single_tenant(settings, gateway_url), pool_size=1)
+async def _list(settings: Settings, place: Place) -> list[tuple[str, str | None]]:
+    session = open_session(settings, place, pool_size=1)
     await session.open()
     try:
         return await moving.bucket_backends(session)
@@ -78,8 +78,8 @@ async def _list(settings: Settings, gateway_url: str) -> list[tuple[str, str | N
         await session.close()
 
 
-async def _set(settings: Settings, gateway_url: str, bucket: str, backend: str | None) -> None:
-    session = open_session(settings, Place.of_single_tenant(settings, gateway_url), pool_size=1)
+async def _set(settings: Settings, place: Place, bucket: str, backend: str | None) -> None:
+    session = open_session(settings, place, pool_size=1)
     await session.open()
     try:
         await moving.set_bucket_backend(session, bucket, backend)

@@ -28,6 +28,7 @@ from gateway.importing.source import Source
 from gateway.operations.buckets import create_bucket, head_bucket
 from gateway.operations.services import Services
 from gateway.operations.shapes import CreateBucketInput, HeadBucketInput
+from gateway.telemetry.logging import configure_logging
 from gateway.tenants.secrets import MasterKey
 
 _REPORT_SECONDS: Final = 1.0
@@ -105,6 +106,7 @@ def import_objects(
         Directory of the files and the embedded Postgres.
     """
     settings = load_settings(data_dir=data_dir)
+    configure_logging(settings)
     plan = Plan(bucket, prefix, tuple(include or ()), tuple(exclude or ()), overwrite=overwrite, dry_run=dry_run)
     opened = _open_source(
         source,

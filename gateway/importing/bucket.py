@@ -13,8 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from gateway.blobs.reasons import reason_of
 from gateway.blobs.s3_client import S3Client
 from gateway.blobs.s3_options import MEBIBYTE, S3Options
 from gateway.blobs.s3_reader import Range, S3Reader
@@ -85,7 +84,7 @@ class BucketSource:
             await self._run(span.open)
             if span.etag != facts.etag or span.blob_size_bytes != facts.size_bytes:
                 raise StorageError("OperationAborted", "The object was replaced while it was read.")
-            yield aiter(S3Reader(self._executor, span, length_bytes))
+            yield self._pieces(S3Reader(self._executor, span, length_bytes))
         finally:
             await asyncio.shield(self._run(span.close))
 
@@ -93,6 +92,15 @@ class BucketSource:
         """See Source."""
         await asyncio.to_thread(self._executor.shutdown)
         self._client.close()
+
+    async def _pieces(self, reader: S3Reader) -> AsyncIterator[bytes]:
+        try:
+            async for piece in reader:
+                yield piece
+        except StorageError as error:
+            if error.code.name == "InternalError":
+                raise StorageError("BadDigest", "The source gave other bytes than its ETag says.") from error
+            raise StorageError(error.code.name, reason_of(error)) from error
 
     def _object_of(self, entry: Mapping[str, Any]) -> SourceObject | Unusable:
         name = str(entry["Key"])
@@ -131,7 +139,7 @@ class BucketSource:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, job)
         except StorageError as error:
-            raise StorageError(error.code.name, _reason(error)) from error
+            raise StorageError(error.code.name, reason_of(error)) from error
 
 
 def _md5_of(etag: str) -> bytes | None:
@@ -156,16 +164,3 @@ def _even_parts(size_bytes: int, part_bytes: int, count: int) -> Sequence[int]:
     """So many parts of one size, the last one smaller or equal; empty if that does not make the size."""
     last_bytes = size_bytes - part_bytes * (count - 1)
     return [*[part_bytes] * (count - 1), last_bytes] if 0 < last_bytes <= part_bytes else ()
-
-
-def _reason(error: StorageError) -> str:
-    """What the store said, for the person at the terminal."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ClientError):
-            said = cause.response.get("Error", {})
-            return f"The source answers {said.get('Code', '?')}: {said.get('Message', '')}".rstrip(": ")
-        if isinstance(cause, BotoCoreError):
-            return f"The source cannot be reached: {type(cause).__name__}."
-        cause = cause.__cause__
-    return error.message
