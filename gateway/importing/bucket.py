@@ -7,7 +7,7 @@ ETag here is the same and proves the bytes. Where the store does not say where p
 import asyncio
 import hashlib
 from base64 import b64decode
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -118,7 +118,9 @@ class BucketSource:
             first = await self._call("HeadObject", Key=found.name, PartNumber=1)
             if first.get("PartsCount") == count:
                 sizes = _even_parts(size_bytes, int(first["ContentLength"]), count)
-                return sizes or await self._each_part(found, count)
+                if sizes and sizes[-1:] == await self._sizes_of(found, [count]):
+                    return sizes
+                return await self._sizes_of(found, range(1, count + 1))
         except StorageError:
             pass  # not every store knows partNumber
         for mebibytes in _USUAL_PART_MIB:
@@ -126,10 +128,10 @@ class BucketSource:
                 return sizes
         return ()
 
-    async def _each_part(self, found: SourceObject, count: int) -> Sequence[int]:
+    async def _sizes_of(self, found: SourceObject, part_numbers: Iterable[int]) -> Sequence[int]:
         return [
             int((await self._call("HeadObject", Key=found.name, PartNumber=number))["ContentLength"])
-            for number in range(1, count + 1)
+            for number in part_numbers
         ]
 
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
