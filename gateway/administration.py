@@ -10,14 +10,14 @@ import psycopg
 
 from gateway import accounts
 from gateway.auth.credentials import allowed_roles
-from gateway.blobs.backends import require_sound
+from gateway.blobs import backends
 from gateway.config import Settings
 from gateway.errors import StartupError, StorageError
 from gateway.jobs.preparation import Preparer, fingerprint
 from gateway.metadata import quota
 from gateway.metadata.migrate import MigrationError
 from gateway.tenants import audit
-from gateway.tenants.choices import TenantBackends
+from gateway.tenants.choices import NO_BACKENDS, TenantBackends
 from gateway.tenants.control import PostgresControlDatabase
 from gateway.tenants.directory import NewTenant, StoredTenant, TenantDirectory, TenantInfo
 from gateway.tenants.errors import RegistryError, UnknownError
@@ -32,6 +32,7 @@ from gateway.tenants.registry import (
     check_role,
 )
 from gateway.tenants.secrets import MasterKey
+from gateway.tenants.transfers import NewTransfer, Transfer, Transfers
 
 _HEALTH_SECONDS: Final = 5.0
 _PREPARE_SECONDS: Final = 30.0
@@ -62,6 +63,7 @@ class Administration:
         self.directory: Final = TenantDirectory(control, master_key)
         self.jwks: Final = JwkStore(control, master_key)
         self.states: Final = MigrationStates(control)
+        self.transfers: Final = Transfers(control)
         self._preparer: Final = Preparer(self.states)
 
     @classmethod
@@ -102,9 +104,23 @@ class Administration:
 
     async def _check_backends(self, document: Mapping[str, Any]) -> None:
         try:
-            await asyncio.to_thread(require_sound, self._settings, TenantBackends.of(document))
+            await asyncio.to_thread(backends.require_sound, self._settings, TenantBackends.of(document))
         except StartupError as error:
             raise RegistryError(str(error)) from None
+
+    async def start_transfer(self, tenant_id: str, new: NewTransfer) -> Transfer:
+        """Have a bucket of a tenant moved or replicated by the background worker."""
+        if self._settings.multi_tenant == (tenant_id == DEFAULT_TENANT):
+            raise UnknownError(f"there is no tenant {tenant_id} in this mode")
+        own = NO_BACKENDS
+        if tenant_id != DEFAULT_TENANT:
+            own = TenantBackends.of((await self.directory.read(tenant_id)).backends)
+        options = backends.described(self._settings, own).get(new.backend)
+        if options is None:
+            raise RegistryError(f"there is no backend {new.backend}")
+        if backends.is_replica(options) != (new.kind == "replicate"):
+            raise RegistryError(f"backend {new.backend} is {'a' if new.kind == 'move' else 'no'} replica")
+        return await self.transfers.create(tenant_id, new)
 
     async def create_key(self, tenant_id: str, key: NewAccessKey) -> AccessKeyInfo:
         """Store a key of a tenant. One with a subject needs the tenant's database, where its account is registered."""

@@ -5,16 +5,18 @@ that no worker's requests and no worker's end have to do with it.
 """
 
 import asyncio
+import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Final, Protocol
 
 import structlog
 
-from gateway.compose import Place, engine_room, host_name
+from gateway.blobs.locator import BlobStores
+from gateway.compose import Place, control_database_url, engine_room, host_name, writing_room
 from gateway.config import Settings
 from gateway.errors import StorageError
 from gateway.jobs import lifecycle
@@ -23,14 +25,17 @@ from gateway.jobs.lifecycle import LifecycleEngine
 from gateway.jobs.preparation import Preparer, fingerprint
 from gateway.jobs.rounds import work_round
 from gateway.jobs.sweeper import Sweeper, SweepPolicy
+from gateway.jobs.transfers import TransferWorker
 from gateway.metadata import cdn
 from gateway.metadata.lifecycle_rules import Calendar
+from gateway.metadata.session import Session
 from gateway.telemetry import metrics
 from gateway.tenants.control import Actor, PostgresControlDatabase, acting
 from gateway.tenants.directory import StoredTenant, TenantDirectory
 from gateway.tenants.migrations import MigrationStates
 from gateway.tenants.registry import DEFAULT_TENANT
 from gateway.tenants.secrets import MasterKey
+from gateway.tenants.transfers import Transfer, Transfers
 
 _log = structlog.get_logger(__name__)
 
@@ -62,6 +67,7 @@ async def _run(settings: Settings, gateway_url: str, beside: Callable[[], Iterab
     async with asyncio.TaskGroup() as group:
         for server in servers:
             group.create_task(server.serve())
+        group.create_task(_transfers(settings, gateway_url, stopping))
         if settings.multi_tenant:
             group.create_task(_many_tenants(settings, gateway_url, stopping))
         else:
@@ -150,6 +156,31 @@ def _show_garbage(blobs: int) -> None:
     recorder = metrics.recorder()
     if recorder is not None:
         recorder.set("rowlock_garbage_blobs", blobs)
+
+
+async def _transfers(settings: Settings, gateway_url: str, stopping: asyncio.Event) -> None:
+    """Move and replicate what operators asked for over the admin API."""
+    timeout = settings.database_pool_timeout_seconds
+    url = control_database_url(settings, gateway_url)
+    async with PostgresControlDatabase(url, timeout_seconds=timeout) as control:
+        master_key = await asyncio.to_thread(MasterKey.load, settings, settings.data_dir)
+        directory = TenantDirectory(control, master_key)
+
+        @asynccontextmanager
+        async def room(transfer: Transfer) -> AsyncIterator[tuple[Session, BlobStores]]:
+            place = Place.of_single_tenant(settings, gateway_url)
+            if settings.multi_tenant:
+                place = Place.of_tenant(settings, await directory.read(transfer.tenant_id))
+            async with writing_room(settings, place, f"transfer-{transfer.id}") as opened:
+                yield opened
+
+        worker = TransferWorker(
+            Transfers(control),
+            room,
+            f"{host_name(settings)}:{os.getpid()}",
+            many_tenants=settings.multi_tenant,
+        )
+        await worker.run(stopping)
 
 
 def sweep_policy(settings: Settings) -> SweepPolicy:

@@ -44,9 +44,12 @@ app.command("gateway.commands.migrate:app", name="migrate", help="Bring the data
 app.command("gateway.commands.master_key:app", name="master-key", help="Rotate the key that seals stored secrets.")
 app.command("gateway.commands.database:app", name="db", help="Open the database with psql; show or update its schema.")
 app.command("gateway.commands.doctor:doctor", name="doctor", help="Check this installation and say what is wrong.")
+app.command("gateway.commands.backends:app", name="backends", help="List the backends; try what they can do.")
 app.command("gateway.commands.buckets:app", name="buckets", help="Show and choose the backends of buckets.")
 app.command("gateway.commands.moving:move_bucket", name="move-bucket", help="Move a bucket to another backend.")
 app.command("gateway.commands.moving:replicate", name="replicate", help="Copy a bucket's bytes to a replica.")
+app.command("gateway.commands.transfers:app", name="transfers", help="Moves and replications by the server itself.")
+app.command("gateway.commands.importing:import_objects", name="import", help="Import a bucket or a directory.")
 app.command("gateway.commands.fsck:fsck", name="fsck", help="Prove that rows and bytes agree, in both directions.")
 
 

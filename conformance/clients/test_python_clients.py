@@ -15,8 +15,9 @@ from conformance.clients.conftest import Command
         ("obstore_conditions", ["obstore"]),
         ("deltalake_commits", ["deltalake", "pyarrow"]),
         ("minio_objects", ["minio"]),
+        ("filedepot_storage", ["depot"]),
     ],
-    ids=["s3fs", "pyarrow", "obstore", "deltalake", "minio-py"],
+    ids=["s3fs", "pyarrow", "obstore", "deltalake", "minio-py", "filedepot"],
 )
 def test_python_client(python_client: Callable[..., Command], bucket: str, script: str, modules: list[str]) -> None:
     assert "all right" in python_client(script, *modules)(bucket)

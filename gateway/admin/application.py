@@ -201,9 +201,8 @@ def _asked(route: Route, path: dict[str, str], raw_query: bytes, body: Model | N
         query = parse_qs(raw_query.decode("ascii"), keep_blank_values=True, max_num_fields=16, errors="strict")
     except ValueError:
         raise StorageError("InvalidURI") from None
-    allowed = {"limit", "before", "tenant"} if route.path == "/audit" else {"limit", "after"}
     for name, values in query.items():
-        if not route.paged or name not in allowed or len(values) != 1 or "\0" in values[0]:
+        if name not in route.parameters or len(values) != 1 or "\0" in values[0]:
             raise StorageError("InvalidArgument", f"This route takes no such parameter: {name[:64]}")
     return Asked(
         path=path,

@@ -11,6 +11,7 @@ from gateway.tenants.jwks import JwkInfo
 from gateway.tenants.limits import TenantLimits
 from gateway.tenants.migrations import MigrationState
 from gateway.tenants.registry import AccessKeyInfo
+from gateway.tenants.transfers import Transfer as StoredTransfer
 
 
 class Model(BaseModel):
@@ -240,6 +241,48 @@ class Migrations(Model):
 
     migrations: list[Migration]
     next: str | None
+
+
+class NewTransfer(Model):
+    """A move or a replication of a bucket to ask for."""
+
+    kind: Literal["move", "replicate"]
+    bucket: str = Field(min_length=1, max_length=255)
+    backend: str = Field(
+        min_length=1, max_length=255, description="A name of ROWLOCK_BACKENDS; for replicate, a replica"
+    )
+    concurrency: int = Field(4, ge=1, le=64, description="Objects at once")
+    bytes_per_second: int | None = Field(None, ge=1, lt=2**63, description="Most, reading and writing together")
+
+
+class Transfer(Model):
+    """A move or a replication and how far it is; ``objects_left`` is null until it was counted."""
+
+    id: int
+    kind: Literal["move", "replicate"]
+    bucket: str
+    backend: str
+    status: Literal["running", "paused", "done", "failed", "cancelled"]
+    concurrency: int
+    bytes_per_second: int | None
+    objects: int
+    size_bytes: int
+    failed_objects: int
+    objects_left: int | None
+    error: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, found: StoredTransfer) -> "Transfer":
+        return cls(**{name: getattr(found, name) for name in cls.model_fields})
+
+
+class Transfers(Model):
+    """Transfers of a tenant, the newest first; ``next`` is the ``before`` of the next page."""
+
+    transfers: list[Transfer]
+    next: int | None
 
 
 class Audit(Model):

@@ -1,6 +1,7 @@
 """The OpenAPI document of the admin API, out of its routes and models (https://spec.openapis.org/oas/v3.1.0)."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -41,19 +42,20 @@ def document() -> dict[str, Any]:
     }
 
 
+_QUERY: Final[Mapping[str, dict[str, Any]]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT, "default": DEFAULT_PAGE},
+    "before": {"type": "integer"},
+    "after": {"type": "string"},
+    "tenant": {"type": "string"},
+}
+
+
 def _operation(route: Route) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(route.path)
     ]
-    if route.paged:
-        limit = {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT, "default": DEFAULT_PAGE}
-        parameters.append({"name": "limit", "in": "query", "schema": limit})
-        if route.path == "/audit":
-            parameters.append({"name": "before", "in": "query", "schema": {"type": "integer"}})
-            parameters.append({"name": "tenant", "in": "query", "schema": {"type": "string"}})
-        else:
-            parameters.append({"name": "after", "in": "query", "schema": {"type": "string"}})
+    parameters += [{"name": name, "in": "query", "schema": _QUERY[name]} for name in sorted(route.parameters)]
     success: dict[str, Any] = {"description": route.summary}
     if route.answer is not None:
         success["content"] = _content(route.answer.__name__)

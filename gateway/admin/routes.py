@@ -13,8 +13,10 @@ from gateway.tenants.directory import NewTenant
 from gateway.tenants.errors import UnknownError
 from gateway.tenants.generate import new_access_key_id, new_secret
 from gateway.tenants.registry import AccessKeyInfo, NewAccessKey
+from gateway.tenants.transfers import NewTransfer
 
 DEFAULT_PAGE: Final = 100
+_LONGEST_NUMBER: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ Handler = Callable[[Administration, Asked], Awaitable[models.Model | None]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``path`` has its parameters in braces; ``status`` is that of success. ``paged`` routes take after and limit."""
+    """``path`` has its parameters in braces; ``status`` is that of success. ``paged`` routes take limit, and after, or
+    before where the newest is first; those ``of_tenants`` take a tenant."""
 
     method: str
     path: str
@@ -44,6 +47,16 @@ class Route:
     body: type[models.Model] | None = None
     status: int = 200
     paged: bool = False
+    newest_first: bool = False
+    of_tenants: bool = False
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """What its query may hold."""
+        if not self.paged:
+            return frozenset()
+        names = {"limit", "before" if self.newest_first else "after"}
+        return frozenset(names | {"tenant"} if self.of_tenants else names)
 
     @property
     def name(self) -> str:
@@ -189,6 +202,37 @@ async def retry_migration(administration: Administration, asked: Asked) -> model
     return await _migration(administration, asked.path["id"])
 
 
+async def list_transfers(administration: Administration, asked: Asked) -> models.Transfers:
+    await administration.require_tenant(asked.path["id"])
+    page = await administration.transfers.page(asked.path["id"], before=asked.before, limit=asked.limit)
+    return models.Transfers(
+        transfers=[models.Transfer.of(found) for found in page],
+        next=page[-1].id if len(page) == asked.limit else None,
+    )
+
+
+async def start_transfer(administration: Administration, asked: Asked) -> models.Transfer:
+    body: models.NewTransfer = asked.body
+    new = NewTransfer(**body.model_dump())
+    return models.Transfer.of(await administration.start_transfer(asked.path["id"], new))
+
+
+async def get_transfer(administration: Administration, asked: Asked) -> models.Transfer:
+    return models.Transfer.of(await administration.transfers.read(asked.path["id"], _number(asked)))
+
+
+async def pause_transfer(administration: Administration, asked: Asked) -> models.Transfer:
+    return models.Transfer.of(await administration.transfers.pause(asked.path["id"], _number(asked)))
+
+
+async def resume_transfer(administration: Administration, asked: Asked) -> models.Transfer:
+    return models.Transfer.of(await administration.transfers.resume(asked.path["id"], _number(asked)))
+
+
+async def cancel_transfer(administration: Administration, asked: Asked) -> models.Transfer:
+    return models.Transfer.of(await administration.transfers.cancel(asked.path["id"], _number(asked)))
+
+
 async def list_audit(administration: Administration, asked: Asked) -> models.AuditPage:
     entries = await audit.page(administration.control, tenant_id=asked.tenant, before=asked.before, limit=asked.limit)
     return models.AuditPage(
@@ -202,6 +246,14 @@ async def _migration(administration: Administration, tenant_id: str) -> models.M
     if found.state is None:
         raise UnknownError(f"the database of tenant {tenant_id} was never migrated")
     return models.Migration.of(tenant_id, found.state, current=found.current)
+
+
+def _number(asked: Asked) -> int:
+    """The number of a transfer in the path. Raises UnknownError for what can be none."""
+    text = asked.path["number"]
+    if not text.isdecimal() or not text.isascii() or len(text) > _LONGEST_NUMBER:
+        raise UnknownError("there is no such transfer")
+    return int(text)
 
 
 def _key(info: AccessKeyInfo) -> models.Key:
@@ -230,5 +282,36 @@ ROUTES: Final = (
     Route("GET", "/migrations", "Where the databases stand", list_migrations, models.Migrations, paged=True),
     Route("POST", "/tenants/{id}/migrations/run", "Migrate a database now", run_migration, models.Migration),
     Route("POST", "/tenants/{id}/migrations/retry", "Retry a failure now", retry_migration, models.Migration),
-    Route("GET", "/audit", "Who changed what, the newest first", list_audit, models.AuditPage, paged=True),
+    Route(
+        "GET",
+        "/tenants/{id}/transfers",
+        "Moves and replications",
+        list_transfers,
+        models.Transfers,
+        paged=True,
+        newest_first=True,
+    ),
+    Route(
+        "POST",
+        "/tenants/{id}/transfers",
+        "Move or replicate a bucket",
+        start_transfer,
+        models.Transfer,
+        models.NewTransfer,
+        201,
+    ),
+    Route("GET", "/tenants/{id}/transfers/{number}", "How far a transfer is", get_transfer, models.Transfer),
+    Route("POST", "/tenants/{id}/transfers/{number}/pause", "Let a transfer rest", pause_transfer, models.Transfer),
+    Route("POST", "/tenants/{id}/transfers/{number}/resume", "Go on", resume_transfer, models.Transfer),
+    Route("POST", "/tenants/{id}/transfers/{number}/cancel", "End a transfer", cancel_transfer, models.Transfer),
+    Route(
+        "GET",
+        "/audit",
+        "Who changed what, the newest first",
+        list_audit,
+        models.AuditPage,
+        paged=True,
+        newest_first=True,
+        of_tenants=True,
+    ),
 )

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import botocore.loaders
 import botocore.session
 import structlog
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
@@ -179,6 +180,7 @@ _METHODS: Final = {
     "DeleteObject": "delete_object",
     "DeleteObjects": "delete_objects",
     "GetObject": "get_object",
+    "GetObjectTagging": "get_object_tagging",
     "HeadObject": "head_object",
     "ListMultipartUploads": "list_multipart_uploads",
     "ListObjectsV2": "list_objects_v2",
@@ -211,7 +213,7 @@ def _client(options: S3Options) -> Any:
         region_name=options.region or profile.region,
         verify=options.ca_bundle,
         config=Config(
-            signature_version="s3v4",
+            signature_version=UNSIGNED if options.credentials == "anonymous" else "s3v4",
             s3={"addressing_style": profile.addressing_style},
             connect_timeout=options.connect_timeout_seconds,
             read_timeout=options.read_timeout_seconds,

@@ -59,8 +59,9 @@ class S3Options(BaseModel):
     access_key_id: str | None = None
     secret_access_key: str | None = Field(None, repr=False)
     session_token: str | None = Field(None, repr=False)
-    credentials: Literal["keys", "aws"] = "keys"
-    """``aws``: whatever AWS's SDK finds (role of the machine, profile) in place of keys."""
+    credentials: Literal["keys", "aws", "anonymous"] = "keys"
+    """In place of keys: ``aws``: whatever AWS's SDK finds (role of the machine, profile); ``anonymous``: none, for
+    public buckets to import from."""
     ca_bundle: str | None = None
     overrides: Mapping[str, bool | str] = Field(default_factory=dict)
 

@@ -73,6 +73,11 @@ class Range:
         self._check: EtagCheck | None = None
         self.blob_size_bytes = 0
 
+    @property
+    def etag(self) -> str | None:
+        """The ETag of the object it reads, without quotes; known once it is open."""
+        return None if self._etag is None else self._etag.strip('"')
+
     def open(self) -> None:
         """Send the request and judge the head of its answer."""
         answer = self._request(self._client.call)

@@ -10,19 +10,20 @@ from cyclopts import App
 
 from gateway.blobs import backends
 from gateway.commands.config import load_settings
-from gateway.commands.database import connect_urls
+from gateway.commands.place import OfTenant, located
 from gateway.compose import Place, open_session
 from gateway.config import Settings
 from gateway.errors import StartupError, StorageError
 from gateway.metadata import cdn, moving
 from gateway.metadata.cdn import Redirect
 from gateway.metadata.session import Session
+from gateway.tenants.choices import NO_BACKENDS, TenantBackends
 
 app = App(name="buckets", help="Show and choose the backends and redirects of buckets.")
 
 
 @app.command(name="list")
-def show(*, data_dir: Path | None = None) -> int:
+def show(*, tenant: OfTenant = None, data_dir: Path | None = None) -> int:
     """Show every bucket, the backend its new objects go to, and where its reads are redirected.
 
     Parameters
@@ -31,15 +32,16 @@ def show(*, data_dir: Path | None = None) -> int:
         Directory of the files and the embedded Postgres.
     """
     settings = load_settings(data_dir=data_dir)
-    with connect_urls(settings) as urls:
-        for bucket, backend, redirect in asyncio.run(_list(settings, urls.gateway_url)):
+    with located(settings, tenant) as found:
+        default = backends.default_name(settings, found.place.backends)
+        for bucket, backend, redirect in asyncio.run(_list(settings, found.place)):
             told = "" if redirect is None else f"\tredirect: {redirect}"
-            print(f"{bucket}\t{backend or f'{settings.default_backend} (default)'}{told}")
+            print(f"{bucket}\t{backend or f'{default} (default)'}{told}")
     return 0
 
 
 @app.command(name="set-backend")
-def set_backend(bucket: str, backend: str, *, data_dir: Path | None = None) -> int:
+def set_backend(bucket: str, backend: str, *, tenant: OfTenant = None, data_dir: Path | None = None) -> int:
     """Let new objects of a bucket go to another backend, at once; those it has stay where they are and are served.
 
     `rowlock move-bucket` moves them too.
@@ -55,18 +57,20 @@ def set_backend(bucket: str, backend: str, *, data_dir: Path | None = None) -> i
     """
     settings = load_settings(data_dir=data_dir)
     chosen = None if backend == "default" else backend
-    if chosen is not None:
-        require_backend(settings, chosen, replica=False)
-    with connect_urls(settings) as urls:
+    with located(settings, tenant) as found:
+        if chosen is not None:
+            require_backend(settings, chosen, replica=False, own=found.place.backends)
         try:
-            asyncio.run(_set(settings, urls.gateway_url, bucket, chosen))
+            asyncio.run(_set(settings, found.place, bucket, chosen))
         except StorageError as error:
             raise StartupError(f"{bucket}: {error.message}") from error
     return 0
 
 
 @app.command(name="set-redirect")
-def set_redirect(bucket: str, to: Literal["backend", "cdn", "off"], *, data_dir: Path | None = None) -> int:
+def set_redirect(
+    bucket: str, to: Literal["backend", "cdn", "off"], *, tenant: OfTenant = None, data_dir: Path | None = None
+) -> int:
     """Redirect reads of larger objects of a bucket, by URL and by the JSON API, within five seconds.
 
     Parameters
@@ -82,17 +86,17 @@ def set_redirect(bucket: str, to: Literal["backend", "cdn", "off"], *, data_dir:
     settings = load_settings(data_dir=data_dir)
     if to == "cdn" and settings.cdn_url is None:
         raise StartupError("there is no CDN: set ROWLOCK_CDN_URL")
-    with connect_urls(settings) as urls:
+    with located(settings, tenant) as found:
         try:
-            asyncio.run(_redirect(settings, urls.gateway_url, bucket, None if to == "off" else Redirect(to)))
+            asyncio.run(_redirect(settings, found.place, bucket, None if to == "off" else Redirect(to)))
         except StorageError as error:
             raise StartupError(f"{bucket}: {error.message}") from error
     return 0
 
 
-def require_backend(settings: Settings, name: str, *, replica: bool) -> None:
+def require_backend(settings: Settings, name: str, *, replica: bool, own: TenantBackends = NO_BACKENDS) -> None:
     """Raises StartupError unless there is a backend of this name and purpose."""
-    options = backends.described(settings).get(name)
+    options = backends.described(settings, own).get(name)
     if options is None:
         raise StartupError(f"there is no backend {name!r}")
     if backends.is_replica(options) != replica:
@@ -100,25 +104,25 @@ def require_backend(settings: Settings, name: str, *, replica: bool) -> None:
         raise StartupError(f"backend {name}: this needs a backend with {wanted}")
 
 
-async def _list(settings: Settings, gateway_url: str) -> list[tuple[str, str | None, Redirect | None]]:
-    async with _session(settings, gateway_url) as session:
+async def _list(settings: Settings, place: Place) -> list[tuple[str, str | None, Redirect | None]]:
+    async with _session(settings, place) as session:
         redirects = await cdn.bucket_redirects(session)
         return [(bucket, backend, redirects.get(bucket)) for bucket, backend in await moving.bucket_backends(session)]
 
 
-async def _set(settings: Settings, gateway_url: str, bucket: str, backend: str | None) -> None:
-    async with _session(settings, gateway_url) as session:
+async def _set(settings: Settings, place: Place, bucket: str, backend: str | None) -> None:
+    async with _session(settings, place) as session:
         await moving.set_bucket_backend(session, bucket, backend)
 
 
-async def _redirect(settings: Settings, gateway_url: str, bucket: str, to: Redirect | None) -> None:
-    async with _session(settings, gateway_url) as session:
+async def _redirect(settings: Settings, place: Place, bucket: str, to: Redirect | None) -> None:
+    async with _session(settings, place) as session:
         await cdn.set_bucket_redirect(session, bucket, to)
 
 
 @asynccontextmanager
-async def _session(settings: Settings, gateway_url: str) -> AsyncIterator[Session]:
-    session = open_session(settings, Place.of_single_tenant(settings, gateway_url), pool_size=1)
+async def _session(settings: Settings, place: Place) -> AsyncIterator[Session]:
+    session = open_session(settings, place, pool_size=1)
     await session.open()
     try:
         yield session

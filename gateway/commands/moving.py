@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,18 +14,28 @@ from cyclopts import Parameter
 from gateway.blobs.locator import BlobStores
 from gateway.commands.buckets import require_backend
 from gateway.commands.config import load_settings
-from gateway.commands.database import connect_urls
-from gateway.compose import Place, writing_room
+from gateway.commands.place import Located, OfTenant, located
+from gateway.compose import writing_room
 from gateway.config import MEBIBYTE, Settings
 from gateway.errors import StartupError, StorageError
 from gateway.jobs.mover import Mover, Pace, Progress
 from gateway.metadata import moving
 from gateway.metadata.session import Session
-from gateway.tenants.registry import DEFAULT_TENANT
+from gateway.telemetry.logging import configure_logging
 
 _REPORT_SECONDS: Final = 1.0
 _PAUSED: Final = 3
 
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The backend that bytes are to be brought to."""
+
+    backend: str
+    is_replica: bool
+
+
+Work = Callable[[Session, BlobStores, Pace, str], Awaitable[Progress]]
 Rate = Annotated[float | None, Parameter(help="Most MiB a second, reading and writing counted together")]
 Concurrency = Annotated[int, Parameter(help="Objects at once")]
 DataDirectory = Annotated[Path | None, Parameter(help="Directory of the files and the embedded Postgres")]
@@ -36,6 +47,7 @@ def move_bucket(
     *,
     concurrency: Concurrency = 4,
     max_mib_per_second: Rate = None,
+    tenant: OfTenant = None,
     data_dir: DataDirectory = None,
 ) -> int:
     """Move a bucket to another backend while it is in use: new objects at once, then those it has.
@@ -51,18 +63,17 @@ def move_bucket(
         A name of ROWLOCK_BACKENDS.
     """
     settings = load_settings(data_dir=data_dir)
-    require_backend(settings, backend, replica=False)
 
-    async def work(session: Session, stores: BlobStores, pace: Pace) -> Progress:
+    async def work(session: Session, stores: BlobStores, pace: Pace, tenant_id: str) -> Progress:
         await moving.set_bucket_backend(session, bucket, backend)
         left = await moving.measure(session, bucket, backend)
         print(f"{left.versions} objects, {left.size_bytes} bytes to move", file=sys.stderr)
-        progress = await Mover(session, stores, pace, tenant_id=DEFAULT_TENANT).move(bucket, backend)
+        progress = await Mover(session, stores, pace, tenant_id=tenant_id).move(bucket, backend)
         left = await moving.measure(session, bucket, backend)
         print(f"left: {left.versions} objects, {left.open_uploads} open uploads that began elsewhere")
         return progress
 
-    return _run(settings, "mover", _pace(concurrency, max_mib_per_second), work)
+    return _run(settings, tenant, Wanted(backend, is_replica=False), _pace(concurrency, max_mib_per_second), work)
 
 
 def replicate(
@@ -71,6 +82,7 @@ def replicate(
     *,
     concurrency: Concurrency = 4,
     max_mib_per_second: Rate = None,
+    tenant: OfTenant = None,
     data_dir: DataDirectory = None,
 ) -> int:
     """Copy the bytes of a bucket to a replica: a backend nothing is served from, kept for a bad day.
@@ -85,12 +97,11 @@ def replicate(
         A name of ROWLOCK_BACKENDS, with "replica": true.
     """
     settings = load_settings(data_dir=data_dir)
-    require_backend(settings, replica, replica=True)
 
-    async def work(session: Session, stores: BlobStores, pace: Pace) -> Progress:
-        return await Mover(session, stores, pace, tenant_id=DEFAULT_TENANT).replicate(bucket, stores.replicas[replica])
+    async def work(session: Session, stores: BlobStores, pace: Pace, tenant_id: str) -> Progress:
+        return await Mover(session, stores, pace, tenant_id=tenant_id).replicate(bucket, stores.replicas[replica])
 
-    return _run(settings, "replicator", _pace(concurrency, max_mib_per_second), work)
+    return _run(settings, tenant, Wanted(replica, is_replica=True), _pace(concurrency, max_mib_per_second), work)
 
 
 def _pace(concurrency: int, max_mib_per_second: float | None) -> Pace:
@@ -98,12 +109,13 @@ def _pace(concurrency: int, max_mib_per_second: float | None) -> Pace:
     return Pace(concurrency=concurrency, bytes_per_second=rate, report=_reporter())
 
 
-def _run(
-    settings: Settings, name: str, pace: Pace, work: Callable[[Session, BlobStores, Pace], Awaitable[Progress]]
-) -> int:
-    with connect_urls(settings) as urls:
+def _run(settings: Settings, tenant: str | None, wanted: Wanted, pace: Pace, work: Work) -> int:
+    configure_logging(settings)
+    name = "replicator" if wanted.is_replica else "mover"
+    with located(settings, tenant) as place:
+        require_backend(settings, wanted.backend, replica=wanted.is_replica, own=place.place.backends)
         try:
-            progress = asyncio.run(_work(settings, urls.gateway_url, name, pace, work))
+            progress = asyncio.run(_work(settings, place, name, pace, work))
         except StorageError as error:
             raise StartupError(error.message) from error
     for failure in progress.failures:
@@ -118,18 +130,12 @@ def _run(
     return 1 if progress.failed else 0
 
 
-async def _work(
-    settings: Settings,
-    gateway_url: str,
-    name: str,
-    pace: Pace,
-    work: Callable[[Session, BlobStores, Pace], Awaitable[Progress]],
-) -> Progress:
+async def _work(settings: Settings, found: Located, name: str, pace: Pace, work: Work) -> Progress:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, pace.stopping.set)
-    async with writing_room(settings, Place.of_single_tenant(settings, gateway_url), name) as (session, stores):
-        return await work(session, stores, pace)
+    async with writing_room(settings, found.place, name) as (session, stores):
+        return await work(session, stores, pace, found.tenant_id)
 
 
 def _reporter() -> Callable[[Progress], None]:

@@ -52,9 +52,10 @@ class FsckReport:
 
 
 class Fsck:
-    """One check of a tenant. ``read_bytes`` compares contents with ETags; ``quarantine`` puts ownerless blobs away.
-    Safe beside a running server: what an epoch that lives has not committed yet counts as in flight. Without a
-    ``vault``, encrypted contents are not read."""
+    """One check of a tenant, or of what it has in one ``backend``. ``read_bytes`` compares contents with ETags;
+    ``quarantine`` puts ownerless blobs away. Without a ``vault``, encrypted contents are not read.
+
+    Safe beside a running server: what an epoch that lives has not committed yet counts as in flight."""
 
     def __init__(
         self,
@@ -64,35 +65,48 @@ class Fsck:
         read_bytes: bool,
         quarantine: bool,
         vault: Vault | None = None,
+        backend: str | None = None,
     ) -> None:
         self._session = session
         self._blobs = blobs
         self._read_bytes = read_bytes
         self._quarantine = quarantine
         self._vault = vault
+        self._backend = backend
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="encryption")
 
     async def run(self) -> FsckReport:
         """Check everything. Raises StorageError when a store or the database cannot be read."""
         report = FsckReport()
         async for owner in engine.objects_with_blobs(self._session):
-            report.objects += 1
-            await self._check_owner(report, owner)
+            if self._is_looked_at(owner.backend):
+                report.objects += 1
+                await self._check_owner(report, owner)
         async for owner in engine.parts_with_blobs(self._session):
-            report.parts += 1
-            await self._check_owner(report, owner)
+            if self._is_looked_at(owner.backend):
+                report.parts += 1
+                await self._check_owner(report, owner)
         async for owner in engine.pending_with_blobs(self._session):
-            report.pending += 1
-            await self._check_owner(report, owner)
+            if self._is_looked_at(owner.backend):
+                report.pending += 1
+                await self._check_owner(report, owner)
+        if self._backend is None:
+            await self._check_rows(report)
+        for name, store in self._blobs.stores.items():
+            if self._is_looked_at(name):
+                await self._check_store(report, store)
+        return report
+
+    def _is_looked_at(self, backend: str) -> bool:
+        return self._backend is None or backend == self._backend
+
+    async def _check_rows(self, report: FsckReport) -> None:
         async for item in engine.inline_objects(self._session):
             report.inline_objects += 1
             self._check_row(report, item)
         async for item in engine.inline_pending(self._session):
             report.pending += 1
             self._check_row(report, item)
-        for store in self._blobs.stores.values():
-            await self._check_store(report, store)
-        return report
 
     def _check_row(self, report: FsckReport, item: InlineObject) -> None:
         if not self._is_row_sound(report, item):

@@ -19,6 +19,7 @@ from gateway.wire.request import RawRequest
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _RATE_WINDOW_SECONDS: Final = 60.0
+_LOCAL_IDLE_SECONDS: Final = 600.0
 _CHECKSUM_PREFIX: Final = "x-amz-checksum-"
 _CHECKSUM_HEADERS: Final = {f"{_CHECKSUM_PREFIX}{name}".encode("ascii"): name for name in CHECKSUM_ALGORITHMS}
 
@@ -281,6 +282,26 @@ class _Rate:
         self._bytes = 0
         self._waited_seconds = 0.0
         return fast_enough
+
+
+def local_body(
+    receive: Receive, length: int, *, md5: bytes | None = None, checksum: tuple[str, bytes] | None = None
+) -> BodyStream:
+    """A body that is no request's: so many bytes out of ASGI messages of this process, with what is known of them.
+
+    ``checksum`` is an algorithm and its digest; BadDigest is raised for bytes that differ from it or from ``md5``.
+    """
+    algorithm, value = checksum or (None, None)
+    announced = _Announced(None, md5, algorithm, value, in_trailer=False)
+    return BodyStream(
+        receive,
+        BodyLimits(idle_seconds=_LOCAL_IDLE_SECONDS, min_bytes_per_second=0),
+        length,
+        length,
+        length,
+        None,
+        announced,
+    )
 
 
 def open_body(

@@ -86,6 +86,11 @@ class FaultProxy:
         with self._lock:
             return sum(line.startswith(f"{method} ") and text in line for line in self.seen)
 
+    def unused(self) -> int:
+        """How many faults wait for a request that fits."""
+        with self._lock:
+            return sum(rule.times for rule in self._rules)
+
     def _fault(self, method: str, target: str) -> Fault | None:
         with self._lock:
             self.seen.append(f"{method} {target}")

@@ -32,6 +32,12 @@ async def stores(session: Session, owner: psycopg.Connection) -> BlobStores:
     return BlobStores({"hot": hot, "cold": cold}, hot, epoch, {"spare": spare})
 
 
+@pytest.fixture(autouse=True)
+def quick_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is tried again at once."""
+    monkeypatch.setattr("gateway.jobs.mover._PAUSE_SECONDS", 0.01)
+
+
 def mover(session: Session, stores: BlobStores, **pace: Any) -> Mover:
     return Mover(session, stores, Pace(**pace), tenant_id="default")
 
