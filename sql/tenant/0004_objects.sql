@@ -69,6 +69,40 @@ BEGIN
 END
 $$;
 
+-- Does the caller see this row? Of one that it does not see, no condition may tell it anything.
+CREATE FUNCTION rowlock.sees_object(p_object uuid) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = '' AS
+$$
+BEGIN
+    RETURN EXISTS (SELECT FROM storage.objects AS o WHERE o.id = p_object);
+END
+$$;
+
+-- The same condition, held against what the caller sees: for whoever does not see the object there is none that could
+-- match, and that there is one is told only to whoever might have made it.
+CREATE FUNCTION rowlock.require_write_condition(
+    p_bucket text, p_name text, p_owner_id text, p_metadata jsonb, p_user_metadata jsonb,
+    p_object uuid, p_etag text, p_if_match text, p_if_none_match text) RETURNS void
+LANGUAGE plpgsql SECURITY INVOKER SET search_path = '' AS
+$$
+BEGIN
+    IF p_object IS NULL OR rowlock.sees_object(p_object) THEN
+        PERFORM rowlock.require_condition(p_object IS NOT NULL, p_etag, p_if_match, p_if_none_match);
+    ELSIF p_if_match IS NOT NULL THEN
+        RAISE SQLSTATE 'RL002';
+    ELSIF p_if_none_match = '*' THEN
+        BEGIN
+            -- policies are asked before the index is
+            INSERT INTO storage.objects (bucket_id, name, owner, owner_id, metadata, user_metadata)
+            VALUES (p_bucket, p_name, rowlock.subject_uuid(p_owner_id), p_owner_id, p_metadata, p_user_metadata);
+        EXCEPTION
+            WHEN unique_violation THEN NULL;
+        END;
+        RAISE SQLSTATE 'RL003' USING DETAIL = 'If-None-Match';
+    END IF;
+END
+$$;
+
 -- The object by which Supabase shows an empty folder has no content, so it is of no type.
 CREATE FUNCTION rowlock.require_limits(
     p_size bigint, p_mime_type text, p_file_size_limit bigint, p_allowed_mime_types text[],
@@ -203,7 +237,9 @@ BEGIN
     FOR attempt IN 1..5 LOOP
         facts := rowlock.write_facts(p_bucket, p_name);
         IF p_if_match IS NOT NULL OR p_if_none_match IS NOT NULL THEN
-            PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
+            PERFORM rowlock.require_write_condition(
+                p_bucket, p_name, p_owner_id, p_metadata, p_user_metadata, facts.object_id, facts.etag,
+                p_if_match, p_if_none_match);
         END IF;
         IF facts.file_size_limit IS NOT NULL OR facts.allowed_mime_types IS NOT NULL THEN
             PERFORM rowlock.require_limits(
@@ -292,7 +328,9 @@ BEGIN
     facts := rowlock.write_facts(p_bucket, p_name);
     default_encryption := facts.default_encryption;
     file_size_limit := facts.file_size_limit;
-    PERFORM rowlock.require_condition(facts.object_id IS NOT NULL, facts.etag, p_if_match, p_if_none_match);
+    PERFORM rowlock.require_write_condition(
+        p_bucket, p_name, p_owner_id, p_metadata, p_user_metadata, facts.object_id, facts.etag,
+        p_if_match, p_if_none_match);
     PERFORM rowlock.require_limits(
         p_size, p_metadata ->> 'mimetype', facts.file_size_limit, facts.allowed_mime_types, p_name);
     IF NOT pg_catalog.row_security_active('storage.objects') THEN

@@ -230,7 +230,7 @@ BEGIN
                 found_version.etag, found_version.size_bytes, found_version.updated_at,
                 p_if_match, p_if_size, p_if_modified)
             THEN
-                outcome := 'mismatch';
+                outcome := CASE WHEN rowlock.sees_object(found_version.object_id) THEN 'mismatch' ELSE 'denied' END;
                 RETURN;
             END IF;
             DELETE FROM storage.objects AS o
@@ -257,7 +257,7 @@ BEGIN
         IF is_conditional AND NOT rowlock.is_as_expected(
             facts.etag, facts.size_bytes, facts.updated_at, p_if_match, p_if_size, p_if_modified)
         THEN
-            outcome := 'mismatch';
+            outcome := CASE WHEN rowlock.sees_object(facts.object_id) THEN 'mismatch' ELSE 'denied' END;
             RETURN;
         END IF;
         IF facts.versioning_status <> 'DISABLED' THEN

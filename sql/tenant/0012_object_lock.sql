@@ -234,7 +234,7 @@ BEGIN
     ELSIF facts.marker_id IS NOT NULL THEN
         RETURN 'marker';
     END IF;
-    IF target IS NULL THEN
+    IF target IS NULL OR NOT rowlock.sees_object(target) THEN
         RETURN 'absent';
     END IF;
     IF p_bypass THEN
