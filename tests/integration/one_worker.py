@@ -154,8 +154,8 @@ class OneWorker:
 
 
 @asynccontextmanager
-async def one_worker(session: Session, directory: Path) -> AsyncIterator[OneWorker]:
-    """A worker that writes its request lines, serves the bucket ``docs`` and stores files below ``directory``."""
+async def one_worker(session: Session, directory: Path, bucket: str = "docs") -> AsyncIterator[OneWorker]:
+    """A worker that writes its request lines, serves one bucket and stores files below ``directory``."""
     store = FileStore(directory, name="file")
     epoch = Epoch(await engine.begin_epoch(session, "test", 1))
     limits = Limits(1024 * MEBIBYTE, 1024 * MEBIBYTE, INLINE_MAX_BYTES)
@@ -176,7 +176,7 @@ async def one_worker(session: Session, directory: Path) -> AsyncIterator[OneWork
     root.addHandler(handler)
     lines.setLevel(logging.INFO)
     try:
-        await worker.exchange(worker.head("PUT", "/docs"))
+        await worker.exchange(worker.head("PUT", f"/{bucket}"))
         yield worker
     finally:
         root.removeHandler(handler)

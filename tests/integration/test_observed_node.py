@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -184,6 +185,13 @@ def test_one_page_shows_all_processes(node: RunningServer, s3: Any) -> None:
         "background worker",
     }
     assert not any("here" in part for name in found for part in name[1:])
+
+
+def test_metrics_are_not_on_the_port_of_clients(node: RunningServer) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{node.target.endpoint_url}/metrics", timeout=10)
+    with refused.value as answer:
+        assert b"rowlock_" not in answer.read()
 
 
 def test_backend_that_fails_is_seen_and_left_alone(node: RunningServer, s3: Any) -> None:

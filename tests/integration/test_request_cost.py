@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commands.serve import make_board
+from gateway.config import Settings
 from gateway.metadata.session import Session
+from gateway.telemetry.metrics import count_into
 from tests.integration.one_worker import MEBIBYTE, OneWorker, PythonCalls, one_worker
 
 pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the counts are those of Python 3.11")
@@ -47,6 +50,21 @@ async def test_small_read_takes_few_calls(worker: OneWorker, method: str, most: 
     await worker.exchange(worker.head("PUT", "/docs/small", piece=SMALL, pieces=1), SMALL, 1)
     head = worker.head(method, "/docs/small")
     assert await calls(worker, [(head, b"")] * REPEATS) <= most
+
+
+async def test_metrics_cost_a_read_two_calls(session: Session, tmp_path: Path) -> None:
+    """What is counted is an addition in memory: no lock, no file, no look-up that grows."""
+    counted = []
+    for recorder in (None, make_board(Settings(workers=1)).enter(0, 1)):
+        count_into(recorder)
+        try:
+            async with one_worker(session, tmp_path / f"blobs-{recorder is None}", f"docs{len(counted)}") as worker:
+                path = f"/docs{len(counted)}/small"
+                await worker.exchange(worker.head("PUT", path, piece=SMALL, pieces=1), SMALL, 1)
+                counted.append(await calls(worker, [(worker.head("GET", path), b"")] * REPEATS))
+        finally:
+            count_into(None)
+    assert counted[1] - counted[0] < 3
 
 
 @pytest.mark.parametrize(("body", "most"), [(SMALL, 420), (MIDDLE, 740)], ids=["inline", "file"])

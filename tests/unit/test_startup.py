@@ -3,9 +3,10 @@
 import pytest
 from pydantic import SecretStr
 
+from gateway.compose import Place, control_database_url
 from gateway.config import Settings
 from gateway.errors import StartupError
-from gateway.startup import check_tenants
+from gateway.startup import check_tenants, main_database_url
 
 
 @pytest.mark.parametrize(
@@ -14,9 +15,20 @@ from gateway.startup import check_tenants
         (Settings(admin_port=9001), "ROWLOCK_ADMIN_API_KEY is not"),
         (Settings(admin_port=9001, admin_api_key=SecretStr("opensesame")), "16 characters"),
         (Settings(multi_tenant=True, access_key_id="key"), "has no tenant"),
+        (Settings(DATABASE_POOL_URL=SecretStr("postgresql://pool/app")), "DATABASE_URL is not"),
     ],
 )
 def test_settings_of_tenants_that_contradict_each_other(settings: Settings, reason: str) -> None:
     with pytest.raises(StartupError, match=reason) as refused:
         check_tenants(settings)
     assert "opensesame" not in str(refused.value)
+
+
+def test_requests_go_through_the_pooler_and_nothing_else_does() -> None:
+    straight, pooled = "postgresql://db/app", "postgresql://pool/app"
+    assert Place.of_single_tenant(Settings(), straight).database_url == straight
+    settings = Settings(DATABASE_URL=SecretStr(straight), DATABASE_POOL_URL=SecretStr(pooled))
+    check_tenants(settings)
+    assert Place.of_single_tenant(settings, straight).database_url == pooled
+    assert main_database_url(settings) == straight
+    assert control_database_url(settings, straight) == straight
