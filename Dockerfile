@@ -28,8 +28,8 @@ USER rowlock
 VOLUME /data
 EXPOSE 9000
 STOPSIGNAL SIGTERM
-# Asks for a bucket that does not exist, so that the answer (any below 500) proves the way to the database too.
+# 503 while Postgres or a backend does not answer; where the JSON API is off the answer is S3's, and below 500 proves as much.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s \
-    CMD ["python", "-c", "import http.client, os, ssl, sys; tls = os.environ.get('ROWLOCK_TLS_CERT'); port = int(os.environ.get('ROWLOCK_PORT') or 9000); c = http.client.HTTPSConnection('127.0.0.1', port, timeout=5, context=ssl._create_unverified_context()) if tls else http.client.HTTPConnection('127.0.0.1', port, timeout=5); c.request('HEAD', '/rowlock-health'); sys.exit(c.getresponse().status >= 500)"]
+    CMD ["python", "-c", "import http.client, os, ssl, sys; tls = os.environ.get('ROWLOCK_TLS_CERT'); port = int(os.environ.get('ROWLOCK_PORT') or 9000); c = http.client.HTTPSConnection('127.0.0.1', port, timeout=5, context=ssl._create_unverified_context()) if tls else http.client.HTTPConnection('127.0.0.1', port, timeout=5); c.request('HEAD', '/storage/v1/health/ready'); sys.exit(c.getresponse().status >= 500)"]
 ENTRYPOINT ["rowlock"]
 CMD ["serve", "--host", "0.0.0.0"]
