@@ -255,7 +255,9 @@ class Settings(BaseSettings):
         if value is None:
             return None
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+        # a port that is none raises ValueError itself
+        named = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        if not named or parts.username or parts.fragment:
             raise ValueError("a URL begins with https:// or http:// and a host, and holds no password")
         return value
 

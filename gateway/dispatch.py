@@ -15,31 +15,54 @@ PREFIX: Final = "/storage/v1"
 _S3: Final = "/s3"
 
 
-class Dispatch:
-    """An ASGI application that hands each request to one front, saying in ``root_path`` where that is mounted."""
+# What may be asked whoever asks, and says the same in the name of any tenant or of none.
+_HEALTH: Final = (b"/status", b"/health/ready", b"/version")
 
-    def __init__(self, s3: Front, rest: Front, *, rest_port: int | None, domain: str | None) -> None:
-        self._s3: Final = s3
-        self._rest: Final = rest
+
+class Mounts:
+    """Where the JSON API is: under its prefix of the S3 port, and at the root of a port of its own."""
+
+    def __init__(self, *, rest_port: int | None, domain: str | None) -> None:
         self._rest_port: Final = rest_port
         self._domain: Final = f".{domain}".encode("ascii") if domain else None
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        path: bytes = scope["raw_path"]
-        mount = PREFIX if _is_under(path, PREFIX) else ""
+    def of(self, scope: Scope) -> str | None:
+        """What the path of a request to it begins with; None for a request to S3."""
+        mount = PREFIX if _is_under(scope["raw_path"], PREFIX) else ""
         on_rest_port = self._rest_port is not None and (scope.get("server") or (None, None))[1] == self._rest_port
-        if not on_rest_port and (not mount or self._is_bucket_host(scope)):
-            await self._s3(scope, receive, send)
-        elif _is_under(path, mount + _S3):
-            await self._s3({**scope, "root_path": mount + _S3}, receive, send)
-        else:
-            await self._rest({**scope, "root_path": mount}, receive, send)
+        return None if not on_rest_port and (not mount or self._is_bucket_host(scope)) else mount
+
+    def asks_for_health(self, scope: Scope) -> bool:
+        """Whether this asks how the process is, which is nothing of a tenant's."""
+        path: bytes = scope["raw_path"]
+        if not path.endswith(_HEALTH):
+            return False
+        mount = self.of(scope)
+        return mount is not None and path[len(mount) :] in _HEALTH
 
     def _is_bucket_host(self, scope: Scope) -> bool:
         if self._domain is None:
             return False
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         return host.rpartition(b":")[0].lower().endswith(self._domain) or host.lower().endswith(self._domain)
+
+
+class Dispatch:
+    """An ASGI application that hands each request to one front, saying in ``root_path`` where that is mounted."""
+
+    def __init__(self, s3: Front, rest: Front, *, rest_port: int | None, domain: str | None) -> None:
+        self._s3: Final = s3
+        self._rest: Final = rest
+        self._mounts: Final = Mounts(rest_port=rest_port, domain=domain)
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        mount = self._mounts.of(scope)
+        if mount is None:
+            await self._s3(scope, receive, send)
+        elif _is_under(scope["raw_path"], mount + _S3):
+            await self._s3({**scope, "root_path": mount + _S3}, receive, send)
+        else:
+            await self._rest({**scope, "root_path": mount}, receive, send)
 
 
 def _is_under(path: bytes, mount: str) -> bool:

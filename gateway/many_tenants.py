@@ -21,6 +21,7 @@ from gateway.auth.token_settings import UserTokens, anon_token, token_rules
 from gateway.compose import FleetBackends, Place
 from gateway.config import Settings
 from gateway.context import Tenant
+from gateway.dispatch import Mounts
 from gateway.doors import temporary_keys
 from gateway.errors import StorageError
 from gateway.fleet import Fleet
@@ -75,6 +76,7 @@ class ManyTenants:
         self._backends: Final = FleetBackends.open(settings)
         self._readiness: Final = Readiness({"control": self._control.ping, **self._backends.checks})
         self._nobody: Final = nobody(settings, self._master_key, self._readiness)
+        self._mounts: Final = Mounts(rest_port=settings.rest_port, domain=settings.domain) if settings.rest else None
         self._logged: Final = logged(self._answer)
 
     @property
@@ -103,6 +105,10 @@ class ManyTenants:
         await self._control.__aexit__(None, None, None)
 
     async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
+        if self._mounts is not None and self._mounts.asks_for_health(scope):
+            # Whose host it is would be a question to the control database, which may be what is down.
+            await self._nobody(scope, receive, send)
+            return
         async with AsyncExitStack() as leases:
             try:
                 tenant_id = await self._tenant_of(self._heads.read(scope))
