@@ -14,6 +14,7 @@ from gateway.startup import check_tenants
         (Settings(admin_port=9001), "ROWLOCK_ADMIN_API_KEY is not"),
         (Settings(admin_port=9001, admin_api_key=SecretStr("opensesame")), "16 characters"),
         (Settings(multi_tenant=True, access_key_id="key"), "has no tenant"),
+        (Settings(accel="x-sendfile"), "ROWLOCK_TRUSTED_PROXIES is not"),
     ],
 )
 def test_settings_of_tenants_that_contradict_each_other(settings: Settings, reason: str) -> None:
