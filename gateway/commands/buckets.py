@@ -32,7 +32,9 @@ def show(*, data_dir: Path | None = None) -> int:
     """
     settings = load_settings(data_dir=data_dir)
     with connect_urls(settings) as urls:
-        for bucket, backend, redirect in asyncio.run(_list(settings, urls.gateway_url)):
+        for bucket, backend, redirect in asyncio.run(
+            _list(settings, Place.of_single_tenant(settings, urls.gateway_url))
+        ):
             told = "" if redirect is None else f"\tredirect: {redirect}"
             print(f"{bucket}\t{backend or f'{settings.default_backend} (default)'}{told}")
     return 0
@@ -59,7 +61,7 @@ def set_backend(bucket: str, backend: str, *, data_dir: Path | None = None) -> i
         require_backend(settings, chosen, replica=False)
     with connect_urls(settings) as urls:
         try:
-            asyncio.run(_set(settings, urls.gateway_url, bucket, chosen))
+            asyncio.run(_set(settings, Place.of_single_tenant(settings, urls.gateway_url), bucket, chosen))
         except StorageError as error:
             raise StartupError(f"{bucket}: {error.message}") from error
     return 0
@@ -84,7 +86,8 @@ def set_redirect(bucket: str, to: Literal["backend", "cdn", "off"], *, data_dir:
         raise StartupError("there is no CDN: set ROWLOCK_CDN_URL")
     with connect_urls(settings) as urls:
         try:
-            asyncio.run(_redirect(settings, urls.gateway_url, bucket, None if to == "off" else Redirect(to)))
+            place = Place.of_single_tenant(settings, urls.gateway_url)
+            asyncio.run(_redirect(settings, place, bucket, None if to == "off" else Redirect(to)))
         except StorageError as error:
             raise StartupError(f"{bucket}: {error.message}") from error
     return 0
@@ -100,25 +103,25 @@ def require_backend(settings: Settings, name: str, *, replica: bool) -> None:
         raise StartupError(f"backend {name}: this needs a backend with {wanted}")
 
 
-async def _list(settings: Settings, gateway_url: str) -> list[tuple[str, str | None, Redirect | None]]:
-    async with _session(settings, gateway_url) as session:
+async def _list(settings: Settings, place: Place) -> list[tuple[str, str | None, Redirect | None]]:
+    async with _session(settings, place) as session:
         redirects = await cdn.bucket_redirects(session)
         return [(bucket, backend, redirects.get(bucket)) for bucket, backend in await moving.bucket_backends(session)]
 
 
-async def _set(settings: Settings, gateway_url: str, bucket: str, backend: str | None) -> None:
-    async with _session(settings, gateway_url) as session:
+async def _set(settings: Settings, place: Place, bucket: str, backend: str | None) -> None:
+    async with _session(settings, place) as session:
         await moving.set_bucket_backend(session, bucket, backend)
 
 
-async def _redirect(settings: Settings, gateway_url: str, bucket: str, to: Redirect | None) -> None:
-    async with _session(settings, gateway_url) as session:
+async def _redirect(settings: Settings, place: Place, bucket: str, to: Redirect | None) -> None:
+    async with _session(settings, place) as session:
         await cdn.set_bucket_redirect(session, bucket, to)
 
 
 @asynccontextmanager
-async def _session(settings: Settings, gateway_url: str) -> AsyncIterator[Session]:
-    session = open_session(settings, Place.of_single_tenant(settings, gateway_url), pool_size=1)
+async def _session(settings: Settings, place: Place) -> AsyncIterator[Session]:
+    session = open_session(settings, place, pool_size=1)
     await session.open()
     try:
         yield session
