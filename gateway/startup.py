@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from gateway import __version__
 from gateway.auth.signed_url import api_key
@@ -73,6 +74,7 @@ def serve(settings: Settings, program: Program) -> int:
         check_url_keys(settings)
         listener = stack.enter_context(bind(settings.host, settings.port))
         check_tenants(settings)
+        check_cdn(settings)
         rest: socket.socket | None = None
         if settings.rest_port is not None:
             rest = stack.enter_context(bind(settings.host, settings.rest_port))
@@ -134,10 +136,6 @@ def check_tenants(settings: Settings) -> None:
     # Not a rule of the settings model: what that refuses it repeats.
     if settings.admin_api_key is not None and len(settings.admin_api_key.get_secret_value()) < ADMIN_KEY_CHARACTERS:
         raise StartupError(f"ROWLOCK_ADMIN_API_KEY must have {ADMIN_KEY_CHARACTERS} characters or more")
-    if settings.accel is not None and not settings.trusted_proxies.strip():
-        raise StartupError(
-            "ROWLOCK_ACCEL is set but ROWLOCK_TRUSTED_PROXIES is not: nobody would be told to send files"
-        )
     if settings.multi_tenant and settings.access_key_id is not None:
         raise StartupError(
             "ROWLOCK_ACCESS_KEY_ID has no tenant: unset it, and make keys with `rowlock keys create --tenant`"
