@@ -236,13 +236,8 @@ def observed(settings: Settings, front: Application) -> Application:
     application = logged(front)
     if not tracing.is_on():
         return application
-    everybody, proxies = settings.tracing_parents == "all", TrustedProxies(settings.trusted_proxies)
-
-    def is_believed(scope: Any) -> bool:
-        client = scope.get("client")
-        return everybody or proxies.trusts(client[0] if client else None)
-
-    return tracing.traced(application, is_believed)
+    everybody = settings.tracing_parents == "all"
+    return tracing.traced(application, (lambda _: True) if everybody else TrustedProxies(settings.trusted_proxies))
 
 
 def logged(front: Application) -> Application:

@@ -9,7 +9,6 @@ import os
 import re
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
@@ -301,16 +300,6 @@ class Settings(BaseSettings):
     def _networks(cls, value: str) -> str:
         for network in _parts(value):
             ipaddress.ip_network(network)
-        return value
-
-    @field_validator("cdn_url", "cdn_purge_url")
-    @classmethod
-    def _plain_url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
-            raise ValueError("a URL begins with https:// or http:// and a host, and holds no password")
         return value
 
     @field_validator("domain")

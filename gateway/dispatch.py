@@ -13,6 +13,36 @@ Front = Callable[[Scope, Any, Any], Awaitable[None]]
 
 PREFIX: Final = "/storage/v1"
 _S3: Final = "/s3"
+# What may be asked whoever asks, and says the same in the name of any tenant or of none.
+_HEALTH: Final = (b"/status", b"/health/ready", b"/version")
+
+
+class Mounts:
+    """Where the JSON API is: under its prefix of the S3 port, and at the root of a port of its own."""
+
+    def __init__(self, *, rest_port: int | None, domain: str | None) -> None:
+        self._rest_port: Final = rest_port
+        self._domain: Final = f".{domain}".encode("ascii") if domain else None
+
+    def of(self, scope: Scope) -> str | None:
+        """What the path of a request to it begins with; None for a request to S3."""
+        mount = PREFIX if _is_under(scope["raw_path"], PREFIX) else ""
+        on_rest_port = self._rest_port is not None and (scope.get("server") or (None, None))[1] == self._rest_port
+        return None if not on_rest_port and (not mount or self._is_bucket_host(scope)) else mount
+
+    def asks_for_health(self, scope: Scope) -> bool:
+        """Whether this asks how the process is, which is nothing of a tenant's."""
+        path: bytes = scope["raw_path"]
+        if not path.endswith(_HEALTH):
+            return False
+        mount = self.of(scope)
+        return mount is not None and path[len(mount) :] in _HEALTH
+
+    def _is_bucket_host(self, scope: Scope) -> bool:
+        if self._domain is None:
+            return False
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        return host.rpartition(b":")[0].lower().endswith(self._domain) or host.lower().endswith(self._domain)
 
 
 class Dispatch:
@@ -23,9 +53,8 @@ class Dispatch:
     ) -> None:
         self._s3: Final = s3
         self._rest: Final = rest
-        self._rest_port: Final = rest_port
         self._signed_prefix: Final = signed_prefix
-        self._domain: Final = f".{domain}".encode("ascii") if domain else None
+        self._mounts: Final = Mounts(rest_port=rest_port, domain=domain)
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         is_rest, mounted = self.read(scope)
@@ -33,22 +62,15 @@ class Dispatch:
 
     def read(self, scope: Scope) -> tuple[bool, Scope]:
         """Whether a request is the JSON API's, and the scope its front is given."""
-        path: bytes = scope["raw_path"]
-        mount = PREFIX if _is_under(path, PREFIX) else ""
-        on_rest_port = self._rest_port is not None and (scope.get("server") or (None, None))[1] == self._rest_port
-        if not on_rest_port and (not mount or self._is_bucket_host(scope)):
+        mount = self._mounts.of(scope)
+        if mount is None:
             return False, scope
+        path: bytes = scope["raw_path"]
         if _is_under(path, mount + _S3):
             taken_off = "" if mount else self._signed_prefix
             signed = {"raw_path": taken_off.encode("ascii") + path, "root_path": taken_off + mount + _S3}
             return False, {**scope, **signed}
         return True, {**scope, "root_path": mount}
-
-    def _is_bucket_host(self, scope: Scope) -> bool:
-        if self._domain is None:
-            return False
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        return host.rpartition(b":")[0].lower().endswith(self._domain) or host.lower().endswith(self._domain)
 
 
 def _is_under(path: bytes, mount: str) -> bool:

@@ -22,6 +22,7 @@ from gateway.auth.token_settings import UserTokens, anon_token, rules_of
 from gateway.compose import FleetBackends, Place
 from gateway.config import Settings
 from gateway.context import Tenant
+from gateway.dispatch import Mounts
 from gateway.doors import temporary_keys
 from gateway.errors import StartupError, StorageError
 from gateway.fleet import Fleet
@@ -78,6 +79,7 @@ class ManyTenants:
         self._backends: Final = FleetBackends.open(settings)
         self._readiness: Final = Readiness({"control": self._control.ping, **self._backends.checks})
         self._nobody: Final = nobody(settings, self._master_key, self._readiness)
+        self._mounts: Final = Mounts(rest_port=settings.rest_port, domain=settings.domain) if settings.rest else None
         self._logged: Final = observed(settings, self._answer)
         self._open_tenants: Final[WeakSet[TenantApplication]] = WeakSet()
         self._sampler: Final = Sampler.of_process(lambda: tuple(self._open_tenants))
@@ -110,6 +112,10 @@ class ManyTenants:
         await self._control.__aexit__(None, None, None)
 
     async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
+        if self._mounts is not None and self._mounts.asks_for_health(scope):
+            # Whose host it is would be a question to the control database, which may be what is down.
+            await self._nobody(scope, receive, send)
+            return
         async with AsyncExitStack() as leases:
             try:
                 tenant_id = await self._tenant_of(self._heads.read(scope))

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -79,6 +80,7 @@ def serve(settings: Settings, program: Program) -> int:
         warn_of_ignored(os.environ)
         listener = stack.enter_context(bind(settings.host, settings.port))
         check_tenants(settings)
+        check_cdn(settings)
         rest: socket.socket | None = None
         if settings.rest_port is not None:
             rest = stack.enter_context(bind(settings.host, settings.rest_port))
@@ -152,6 +154,27 @@ def check_tenants(settings: Settings) -> None:
         raise StartupError(
             "ROWLOCK_ACCESS_KEY_ID has no tenant: unset it, and make keys with `rowlock keys create --tenant`"
         )
+
+
+def check_cdn(settings: Settings) -> None:
+    """Refuse URLs that are none, and proxies that are told nothing. Raises StartupError, which repeats no URL: somebody
+    may have written a password into it."""
+    for name, url in (("ROWLOCK_CDN_URL", settings.cdn_url), ("ROWLOCK_CDN_PURGE_URL", settings.cdn_purge_url)):
+        if url is not None and not _is_plain_url(url):
+            raise StartupError(f"{name}: a URL begins with https:// or http:// and a host, and holds no password")
+    if settings.accel is not None and not settings.trusted_proxies.strip():
+        raise StartupError(
+            "ROWLOCK_ACCEL is set but ROWLOCK_TRUSTED_PROXIES is not: nobody would be told to send files"
+        )
+
+
+def _is_plain_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and has_port and parts.username is None
 
 
 def worker_count(settings: Settings) -> int:

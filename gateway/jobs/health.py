@@ -87,7 +87,10 @@ class Readiness:
             self._reported_at = self._monotonic()
             for name, is_up in self._report.checks.items():
                 if is_up != (before is None or before.checks[name]):
-                    _log.log(20 if is_up else 40, "ready" if is_up else "not_ready", check=name)
+                    if is_up:
+                        _log.info("ready", check=name)
+                    else:
+                        _log.error("not_ready", check=name)
             return self._report
         finally:
             self._asking = None

@@ -37,7 +37,7 @@ class HeadReader:
 
     def __init__(self, settings: Settings) -> None:
         self._header: Final = settings.tenant_header.lower().encode() if settings.tenant_header else None
-        self._proxies: Final = TrustedProxies(settings.trusted_proxies)
+        self._trusts: Final = TrustedProxies(settings.trusted_proxies)
 
     def read(self, scope: Mapping[str, Any]) -> Named:
         """From an ASGI ``http`` scope."""
@@ -55,10 +55,8 @@ class HeadReader:
                 token = value
             elif name == self._header:
                 tenant = value
-        if forwarded or tenant:
-            client = scope.get("client")
-            if not self._proxies.trusts(client[0] if client else None):
-                forwarded = tenant = None
+        if (forwarded or tenant) and not self._trusts(scope):
+            forwarded = tenant = None
         key_id, token = _credential(authorization, token, scope["query_string"])
         return Named(
             key_id,

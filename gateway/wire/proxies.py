@@ -1,8 +1,9 @@
 """The proxies whose word counts: who connects from one of the configured networks."""
 
 import ipaddress
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 
 class TrustedProxies:
@@ -13,6 +14,11 @@ class TrustedProxies:
             ipaddress.ip_network(part.strip()) for part in networks.split(",") if part.strip()
         )
         self._trusts = lru_cache(maxsize=1024)(self._look)
+
+    def __call__(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a request comes from one of them, by the address of the peer in its ASGI scope."""
+        client = scope.get("client")
+        return self.trusts(client[0] if client else None)
 
     def trusts(self, address: str | None) -> bool:
         """Whether who connects from this address is one of them."""

@@ -128,6 +128,7 @@ async def test_overwrite_delete_and_move_are_noted_whoever_did_it(
     )
     assert await noted(session) == [(public, "d")]
     owner.execute('UPDATE storage.objects SET last_accessed_at = now(), tags = \'{"a": "b"}\'')
+    owner.execute("UPDATE storage.objects SET backend = 'cold'")
     assert await noted(session) == []
     owner.execute("TRUNCATE storage.objects")
     assert await noted(session) == [(None, None)]

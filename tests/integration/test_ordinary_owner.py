@@ -42,6 +42,17 @@ def act(url: str) -> int:
         return int(row[0])
 
 
+def follow_cdn(url: str) -> list[tuple[str | None, str | None]]:
+    """What is noted for a CDN of a change after it was set up; turning triggers on is for who owns the tables."""
+    with psycopg.connect(url) as connection:
+        connection.execute("select rowlock.follow_cdn(true)")
+        connection.execute("select set_config('role', 'service_role', true)")
+        connection.execute("update storage.buckets set public = true")
+        connection.execute("update storage.buckets set public = false")
+        connection.execute("select set_config('role', 'rowlock_engine', true)")
+        return connection.execute("select bucket_id, name from rowlock.cdn_purges").fetchall()
+
+
 def test_owner_with_and_without_createrole(directory: Path) -> None:
     with (
         DataDirectory.hold(directory) as held,
@@ -65,3 +76,4 @@ def test_owner_with_and_without_createrole(directory: Path) -> None:
         assert [status(plain, family).pending for family in FAMILIES] == [(), ()]
         assert [migrate(plain, family) for family in FAMILIES] == [[], []]
         assert act(plain) == 1
+        assert [follow_cdn(url) for url in (maker, plain)] == [[("b", None)]] * 2

@@ -1,11 +1,22 @@
 """Which requests say the same as many notes, and what answers are labelled with."""
 
+import asyncio
 import re
+from typing import Any, cast
 
 import pytest
 
 from gateway.config import Settings
-from gateway.jobs.cdn import MOST_OBJECTS, Purge, PurgeEndpoint, coalesced, pause_seconds, surrogate_keys
+from gateway.errors import StorageError
+from gateway.jobs.cdn import (
+    MOST_OBJECTS,
+    NudgedRelay,
+    Purge,
+    PurgeEndpoint,
+    coalesced,
+    pause_seconds,
+    surrogate_keys,
+)
 from gateway.metadata.cdn import ClaimedPurge
 
 
@@ -57,12 +68,6 @@ def test_the_key_is_never_shown() -> None:
     assert "secret-key" not in repr(endpoint) + repr(settings)
 
 
-@pytest.mark.parametrize("url", ["ftp://cdn.example/", "//cdn.example", "https://user:pw@cdn.example/", "https://"])
-def test_purge_url_is_a_plain_URL(url: str) -> None:
-    with pytest.raises(ValueError, match="URL begins with"):
-        Settings(cdn_purge_url=url)
-
-
 def test_storage_apis_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CDN_PURGE_ENDPOINT_URL", "https://cdn.example/x")
     monkeypatch.setenv("CDN_PURGE_ENDPOINT_KEY", "secret-key")
@@ -71,3 +76,25 @@ def test_storage_apis_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> N
     assert (settings.cdn_purge_url, settings.s_maxage_seconds) == ("https://cdn.example/x", 300)
     assert settings.cdn_purge_key is not None
     assert settings.cdn_purge_key.get_secret_value() == "secret-key"
+
+
+async def test_a_nudged_relay_runs_once_for_many_writes_and_survives_failures() -> None:
+    runs = 0
+    ran = asyncio.Event()
+
+    class Relay:
+        async def run(self) -> int:
+            nonlocal runs
+            runs += 1
+            ran.set()
+            raise StorageError("ServiceUnavailable")
+
+    relay = NudgedRelay(cast(Any, Relay()))
+    relay.start()
+    for expected in (1, 2):
+        ran.clear()
+        for _ in range(10):
+            relay.nudge()
+        await asyncio.wait_for(ran.wait(), 5)
+        assert runs == expected
+    await relay.stop()

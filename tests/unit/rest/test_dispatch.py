@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dispatch import Dispatch
+from gateway.dispatch import Dispatch, Mounts
 
 
 async def seen(
@@ -61,3 +61,23 @@ async def test_under_the_host_name_of_a_bucket_everything_is_a_key() -> None:
     for host in (b"b.s3.example.com", b"B.S3.EXAMPLE.com:9000"):
         assert await seen(b"/storage/v1/bucket", host=host, domain="s3.example.com") == ("s3", "")
     assert await seen(b"/storage/v1/bucket", host=b"s3.example.com", domain="s3.example.com") == ("rest", "/storage/v1")
+
+
+@pytest.mark.parametrize(
+    ("path", "port", "expected"),
+    [
+        (b"/storage/v1/status", 9000, True),
+        (b"/storage/v1/health/ready", 9000, True),
+        (b"/storage/v1/health", 9000, False),
+        (b"/storage/v1/object/b/status", 9000, False),
+        (b"/status", 9000, False),
+        (b"/status", 5000, True),
+        (b"/bucket/status", 5000, False),
+    ],
+)
+def test_what_asks_for_health(path: bytes, port: int, expected: bool) -> None:
+    mounts = Mounts(rest_port=5000, domain="s3.example.com")
+    scope = {"raw_path": path, "headers": [(b"host", b"localhost")], "server": ("127.0.0.1", port)}
+    assert mounts.asks_for_health(scope) is expected
+    named = {**scope, "headers": [(b"host", b"bucket.s3.example.com")]}
+    assert mounts.asks_for_health(named) is (expected and port == 5000)
