@@ -50,7 +50,7 @@ def test_no_operation_reaches_another_tenant(unguarded: World, kind: Kind) -> No
         for cell in s3_plan.cells(operation.name):
             comparison.ask(
                 f"{operation.name} by {kind}, {cell.place} ({cell.detail})",
-                lambda names, cell=cell: caller.signed(cell.make(names)),  # type: ignore[misc]
+                lambda names, cell=cell: caller.signed(cell.make(names)),
             )
     assert not comparison.differences, "\n".join(comparison.differences)
     assert unguarded.others_state() == before
@@ -64,7 +64,7 @@ def test_no_route_reaches_another_tenant(unguarded: World, kind: Kind) -> None:
         for cell in rest_plan.cells(route):
             comparison.ask(
                 f"{route.name} by {kind}, {cell.place} ({cell.detail})",
-                lambda names, cell=cell: caller.signed(cell.make(names)),  # type: ignore[misc]
+                lambda names, cell=cell: caller.signed(cell.make(names)),
             )
     assert not comparison.differences, "\n".join(comparison.differences)
     assert unguarded.others_state() == before

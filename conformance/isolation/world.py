@@ -26,8 +26,6 @@ from gateway.auth.token_settings import anon_token
 from gateway.operations.owners import canonical_id
 from gateway.operations.tokens import encode_token
 
-ALIVE: Final = "a"
-OTHER: Final = "b"
 _USER: Final = "317eadce-631a-4429-a0bb-f19a7a517b4a"
 _ARN: Final = "arn:aws:iam::000000000000:role/authenticated"
 BLOB_BYTES: Final = 20_000
@@ -71,7 +69,7 @@ class Database:
         self.kept = self.connection.execute(_TABLES, [["storage"], []]).fetchall()
         self.connection.execute("CREATE SCHEMA kept")
         for name, _ in self.kept:
-            self.connection.execute(f"CREATE TABLE kept.{name.partition('.')[2]} AS TABLE {name}")  # type: ignore[arg-type]
+            self.connection.execute(f"CREATE TABLE kept.{name.partition('.')[2]} AS TABLE {name}")
 
     def restore(self) -> None:
         """Put back what was remembered, in the place of what is there."""
@@ -87,7 +85,7 @@ class Database:
         """Switch the row-level security of every table of the tenant on or off."""
         for name, _ in self.connection.execute(_TABLES, [["storage", "rowlock"], ["rowlock.migrations"]]).fetchall():
             for word in ("ENABLE", "FORCE") if on else ("NO FORCE", "DISABLE"):
-                self.connection.execute(f"ALTER TABLE {name} {word} ROW LEVEL SECURITY")  # type: ignore[arg-type]
+                self.connection.execute(f"ALTER TABLE {name} {word} ROW LEVEL SECURITY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +158,7 @@ def world() -> Iterator[World]:
         running_fleet(ROWLOCK_WORKERS="1", ROWLOCK_SWEEP_INTERVAL_SECONDS="3600") as fleet,
         contextlib.ExitStack() as stack,
     ):
-        mine, other = (_tenant(fleet, name, stack) for name in (ALIVE * 8, OTHER * 8))
+        mine, other = (_tenant(fleet, name, stack) for name in ("a" * 8, "b" * 8))
         wire = Wire(fleet.running.port)
         stack.callback(wire.close)
         for tenant in (mine, other):

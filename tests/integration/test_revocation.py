@@ -108,7 +108,7 @@ async def test_change_nobody_is_told_of_counts_when_the_caches_have_aged(
     await bench.until_told(True)
     bench.control.execute(_SILENCE)
     assert await bench.is_let_in()
-    bench.control.execute(CHANGES[change])  # type: ignore[arg-type]
+    bench.control.execute(CHANGES[change])
     assert await bench.is_let_in(), "it was told after all, so this test shows nothing"
     assert await bench.until_refused(SHORT_SECONDS + SLACK_SECONDS) <= SHORT_SECONDS + SLACK_SECONDS
     assert await bench.is_let_in(B)
