@@ -28,16 +28,15 @@ PREFIX = "mine/"
 @pytest.fixture(scope="module")
 def unguarded(two_tenants: World) -> Iterator[World]:
     """Both databases without row-level security."""
-    databases = (two_tenants.mine.database, two_tenants.other.database)
-    for database in databases:
-        database.set_row_security(on=False)
-    yield two_tenants
-    for database in databases:
-        database.set_row_security(on=True)
+    with two_tenants.mine.database.without_row_security(), two_tenants.other.database.without_row_security():
+        yield two_tenants
 
 
 def test_row_security_is_off(unguarded: World) -> None:
-    hidden = "SELECT count(*) FROM pg_class WHERE relrowsecurity AND relnamespace::regnamespace::text = 'storage'"
+    hidden = (
+        "SELECT count(*) FROM pg_class WHERE relrowsecurity"
+        " AND relnamespace::regnamespace::text IN ('storage', 'rowlock')"
+    )
     for tenant in (unguarded.mine, unguarded.other):
         assert tenant.database.connection.execute(hidden).fetchone() == (0,)
 

@@ -44,6 +44,10 @@ _TABLES: Final = """
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname = ANY (%s) AND c.oid::regclass::text <> ALL (%s) ORDER BY 1
 """
+_GUARDED: Final = """
+    SELECT c.oid::regclass::text, c.relforcerowsecurity FROM pg_class AS c
+    WHERE c.relrowsecurity AND c.relnamespace::regnamespace::text IN ('storage', 'rowlock') ORDER BY 1
+"""
 # A heartbeat is no answer to anybody.
 _BEATING: Final = ["rowlock.epochs"]
 
@@ -81,11 +85,18 @@ class Database:
         with self.connection.transaction():
             self.connection.execute("; ".join(steps))
 
-    def set_row_security(self, *, on: bool) -> None:
-        """Switch the row-level security of every table of the tenant on or off."""
-        for name, _ in self.connection.execute(_TABLES, [["storage", "rowlock"], ["rowlock.migrations"]]).fetchall():
-            for word in ("ENABLE", "FORCE") if on else ("NO FORCE", "DISABLE"):
-                self.connection.execute(f"ALTER TABLE {name} {word} ROW LEVEL SECURITY")
+    @contextlib.contextmanager
+    def without_row_security(self) -> Iterator[None]:
+        """No table of the tenant has row-level security inside the block."""
+        guarded = self.connection.execute(_GUARDED).fetchall()
+        for name, _ in guarded:
+            self.connection.execute(f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY")
+        try:
+            yield
+        finally:
+            for name, forced in guarded:
+                force = ", FORCE ROW LEVEL SECURITY" if forced else ""
+                self.connection.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY{force}")
 
 
 @dataclass(frozen=True, slots=True)
