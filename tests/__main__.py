@@ -59,6 +59,7 @@ def steps(*, quick: bool) -> list[tuple[str, list[str]]]:
     parallel = ["-n", "2"]
     suites = ROOT.parent / "shared" / "suites"
     suite = os.environ.get("ROWLOCK_CEPH_SUITE", str(suites / "s3-tests"))
+    conformance = ["conformance/s3", "conformance/wire", "conformance/rest", "conformance/isolation"]
     javascript = os.environ.get("ROWLOCK_STORAGE_JS_SUITE", str(suites / "storage-js"))
     python = os.environ.get("ROWLOCK_STORAGE3_SUITE", str(suites / "storage3"))
     rest = ["-m", "conformance.rest", "--storage-js", javascript, "--storage3", python]
@@ -72,13 +73,13 @@ def steps(*, quick: bool) -> list[tuple[str, list[str]]]:
         return [
             *chosen,
             ("tests", [*pytest, *parallel, "-m", "not slow and not faults", "tests"]),
-            ("conformance", [*pytest, *parallel, "conformance/s3", "conformance/wire", "conformance/rest"]),
+            ("conformance", [*pytest, *parallel, *conformance]),
         ]
     return [
         *chosen,
         ("tests", [*pytest, *parallel, "-m", "not faults", "tests"]),
         ("faults", [*pytest, "-m", "faults", "tests"]),
-        ("conformance", [*pytest, *parallel, "conformance/s3", "conformance/wire", "conformance/rest"]),
+        ("conformance", [*pytest, *parallel, *conformance]),
         ("over another S3 server", [*pytest, *parallel, "--backend", "rclone", *UPSTREAM_SELECTION]),
         ("client tools", [str(PYTHON), str(ROOT / "conformance" / "install_clients.py")]),
         ("clients", [*pytest, "conformance/clients"]),

@@ -4,7 +4,6 @@ A caller is one person at one door. ``host`` is where its requests go when they 
 says by the host whose it is.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -30,7 +29,6 @@ class Kind(StrEnum):
     ANONYMOUS = "anonymous"
     BEARER = "bearer token"
     SERVICE_BEARER = "bearer token of the service role"
-    SIGNED_URL = "signed URL"
     FORM = "browser form"
 
 
@@ -61,11 +59,3 @@ class Caller:
             S3SigV4Auth(self.keys, "s3", REGION).add_auth(aws)
         target = aws.url.partition(place)[2]
         return Request(request.method, target, tuple(aws.headers.items()), request.body)
-
-    @property
-    def is_named_by_host(self) -> bool:
-        """Whether only the host says whose a request is: then another host is another's door, not a forgery."""
-        return self.keys is None
-
-
-Sign = Callable[[Request], Request]

@@ -126,25 +126,25 @@ def cells(route: Route) -> Iterator[Cell]:
             yield Cell(
                 Place.BUCKET,
                 method,
-                lambda n, m=method: _request(route, m, line.own, n.bucket, n.key),  # type: ignore[misc]
+                lambda n, m=method: _request(route, m, line.own, n.bucket, n.key),
             )
         if "{key}" in route.path:
             yield Cell(
                 Place.KEY,
                 method,
-                lambda n, m=method: _request(route, m, line.own, SHARED_BUCKET, n.shared_key),  # type: ignore[misc]
+                lambda n, m=method: _request(route, m, line.own, SHARED_BUCKET, n.shared_key),
             )
         for number, fill in enumerate(line.naming):
             yield Cell(
                 Place.DOCUMENT,
                 f"{method} {number}",
-                lambda n, m=method, f=fill: _request(route, m, f(n), SHARED_BUCKET, SHARED_KEY),  # type: ignore[misc]
+                lambda n, m=method, f=fill: _request(route, m, f(n), SHARED_BUCKET, SHARED_KEY),
             )
             if route.access is Access.SIGNED_URL:
                 yield Cell(
                     Place.DOCUMENT,
                     f"{method} {number} of its own object",
-                    lambda n, m=method, f=fill: _request(route, m, f(n), n.bucket, n.key),  # type: ignore[misc]
+                    lambda n, m=method, f=fill: _request(route, m, f(n), n.bucket, n.key),
                 )
 
 

@@ -70,7 +70,7 @@ class TestTheMatrixItself:
         leaking = Comparison(two_tenants)
         owner = Caller(Kind.KEY, other.host, other.keys)
         for cell in s3_plan.cells(operation):
-            leaking.ask(cell.place, lambda names, cell=cell: owner.signed(cell.make(names)))  # type: ignore[misc]
+            leaking.ask(cell.place, lambda names, cell=cell: owner.signed(cell.make(names)))
         assert leaking.differences
 
     def test_change_would_be_seen(self, two_tenants: World) -> None:
@@ -101,7 +101,7 @@ class TestForeignCredentials:
                 caller = two_tenants.caller(kind)
                 comparison.ask(
                     f"{operation.name} by {kind}: {way}",
-                    lambda names, c=caller, k=keys, r=request: replace(c, keys=k(names)).signed(r),  # type: ignore[misc]
+                    lambda names, c=caller, k=keys, r=request: replace(c, keys=k(names)).signed(r),
                 )
         report(comparison, before)
 
@@ -112,7 +112,7 @@ class TestForeignCredentials:
             plain = rest_plan.plain(route)
             comparison.ask(
                 route.name,
-                lambda names, p=plain: caller.signed(  # type: ignore[misc]
+                lambda names, p=plain: caller.signed(
                     replace(p, target=p.target.partition("?")[0] + "?token=" + names.download_token)
                 ),
             )
@@ -160,7 +160,7 @@ class TestSts:
     """Actions of STS name a tenant by host and by token only. ``test_every_action`` fails when there is a new one."""
 
     def test_every_action(self) -> None:
-        front = StsFront(None, _AnyAction(), None, domain=None, body_limits=None, send_idle_seconds=1)  # type: ignore[arg-type]
+        front = StsFront(None, _AnyAction(), None, domain=None, body_limits=None, send_idle_seconds=1)
         assert set(front._actions) == set(STS_PARAMETERS)
 
     @pytest.mark.parametrize("action", STS_PARAMETERS)
@@ -185,12 +185,12 @@ class TestSts:
         for caller in signing:
             comparison.ask(
                 f"host by {caller.kind}",
-                lambda names, c=caller: c.signed(request(), host=host_of(names.tenant), service="sts"),  # type: ignore[misc]
+                lambda names, c=caller: c.signed(request(), host=host_of(names.tenant), service="sts"),
             )
             if action == "AssumeRole":
                 comparison.ask(
                     f"source identity by {caller.kind}",
-                    lambda names, c=caller: c.signed(request(SourceIdentity=names.subject), service="sts"),  # type: ignore[misc]
+                    lambda names, c=caller: c.signed(request(SourceIdentity=names.subject), service="sts"),
                 )
         report(comparison, before)
 

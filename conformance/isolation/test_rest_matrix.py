@@ -34,7 +34,7 @@ def test_what_is_another_tenants_answers_as_what_does_not_exist(two_tenants: Wor
         for cell in rest_plan.cells(route):
             comparison.ask(
                 f"{route.name} by {kind}, {cell.place} ({cell.detail})",
-                lambda names, cell=cell, caller=caller: caller.signed(cell.make(names)),  # type: ignore[misc]
+                lambda names, cell=cell, caller=caller: caller.signed(cell.make(names)),
             )
         _ask_at_hosts(comparison, route, caller)
     comparison.ask(

@@ -43,7 +43,7 @@ def test_what_is_another_tenants_answers_as_what_does_not_exist(two_tenants: Wor
         for cell in s3_plan.cells(operation):
             comparison.ask(
                 f"{operation} by {kind}, {cell.place} ({cell.detail})",
-                lambda names, cell=cell, caller=caller: caller.signed(cell.make(names)),  # type: ignore[misc]
+                lambda names, cell=cell, caller=caller: caller.signed(cell.make(names)),
             )
     for kind in KINDS_AT_HOSTS:
         _ask_at_hosts(comparison, operation, two_tenants.caller(kind))

@@ -28,16 +28,15 @@ PREFIX = "mine/"
 @pytest.fixture(scope="module")
 def unguarded(two_tenants: World) -> Iterator[World]:
     """Both databases without row-level security."""
-    databases = (two_tenants.mine.database, two_tenants.other.database)
-    for database in databases:
-        database.set_row_security(on=False)
-    yield two_tenants
-    for database in databases:
-        database.set_row_security(on=True)
+    with two_tenants.mine.database.without_row_security(), two_tenants.other.database.without_row_security():
+        yield two_tenants
 
 
 def test_row_security_is_off(unguarded: World) -> None:
-    hidden = "SELECT count(*) FROM pg_class WHERE relrowsecurity AND relnamespace::regnamespace::text = 'storage'"
+    hidden = (
+        "SELECT count(*) FROM pg_class WHERE relrowsecurity"
+        " AND relnamespace::regnamespace::text IN ('storage', 'rowlock')"
+    )
     for tenant in (unguarded.mine, unguarded.other):
         assert tenant.database.connection.execute(hidden).fetchone() == (0,)
 
@@ -50,7 +49,7 @@ def test_no_operation_reaches_another_tenant(unguarded: World, kind: Kind) -> No
         for cell in s3_plan.cells(operation.name):
             comparison.ask(
                 f"{operation.name} by {kind}, {cell.place} ({cell.detail})",
-                lambda names, cell=cell: caller.signed(cell.make(names)),  # type: ignore[misc]
+                lambda names, cell=cell: caller.signed(cell.make(names)),
             )
     assert not comparison.differences, "\n".join(comparison.differences)
     assert unguarded.others_state() == before
@@ -64,7 +63,7 @@ def test_no_route_reaches_another_tenant(unguarded: World, kind: Kind) -> None:
         for cell in rest_plan.cells(route):
             comparison.ask(
                 f"{route.name} by {kind}, {cell.place} ({cell.detail})",
-                lambda names, cell=cell: caller.signed(cell.make(names)),  # type: ignore[misc]
+                lambda names, cell=cell: caller.signed(cell.make(names)),
             )
     assert not comparison.differences, "\n".join(comparison.differences)
     assert unguarded.others_state() == before

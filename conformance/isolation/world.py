@@ -26,8 +26,6 @@ from gateway.auth.token_settings import anon_token
 from gateway.operations.owners import canonical_id
 from gateway.operations.tokens import encode_token
 
-ALIVE: Final = "a"
-OTHER: Final = "b"
 _USER: Final = "317eadce-631a-4429-a0bb-f19a7a517b4a"
 _ARN: Final = "arn:aws:iam::000000000000:role/authenticated"
 BLOB_BYTES: Final = 20_000
@@ -45,6 +43,10 @@ _TABLES: Final = """
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname = ANY (%s) AND c.oid::regclass::text <> ALL (%s) ORDER BY 1
+"""
+_GUARDED: Final = """
+    SELECT c.oid::regclass::text, c.relforcerowsecurity FROM pg_class AS c
+    WHERE c.relrowsecurity AND c.relnamespace::regnamespace::text IN ('storage', 'rowlock') ORDER BY 1
 """
 # A heartbeat is no answer to anybody.
 _BEATING: Final = ["rowlock.epochs"]
@@ -71,7 +73,7 @@ class Database:
         self.kept = self.connection.execute(_TABLES, [["storage"], []]).fetchall()
         self.connection.execute("CREATE SCHEMA kept")
         for name, _ in self.kept:
-            self.connection.execute(f"CREATE TABLE kept.{name.partition('.')[2]} AS TABLE {name}")  # type: ignore[arg-type]
+            self.connection.execute(f"CREATE TABLE kept.{name.partition('.')[2]} AS TABLE {name}")
 
     def restore(self) -> None:
         """Put back what was remembered, in the place of what is there."""
@@ -83,11 +85,18 @@ class Database:
         with self.connection.transaction():
             self.connection.execute("; ".join(steps))
 
-    def set_row_security(self, *, on: bool) -> None:
-        """Switch the row-level security of every table of the tenant on or off."""
-        for name, _ in self.connection.execute(_TABLES, [["storage", "rowlock"], ["rowlock.migrations"]]).fetchall():
-            for word in ("ENABLE", "FORCE") if on else ("NO FORCE", "DISABLE"):
-                self.connection.execute(f"ALTER TABLE {name} {word} ROW LEVEL SECURITY")  # type: ignore[arg-type]
+    @contextlib.contextmanager
+    def without_row_security(self) -> Iterator[None]:
+        """No table of the tenant has row-level security inside the block."""
+        guarded = self.connection.execute(_GUARDED).fetchall()
+        for name, _ in guarded:
+            self.connection.execute(f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY")
+        try:
+            yield
+        finally:
+            for name, forced in guarded:
+                force = ", FORCE ROW LEVEL SECURITY" if forced else ""
+                self.connection.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY{force}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +169,7 @@ def world() -> Iterator[World]:
         running_fleet(ROWLOCK_WORKERS="1", ROWLOCK_SWEEP_INTERVAL_SECONDS="3600") as fleet,
         contextlib.ExitStack() as stack,
     ):
-        mine, other = (_tenant(fleet, name, stack) for name in (ALIVE * 8, OTHER * 8))
+        mine, other = (_tenant(fleet, name, stack) for name in ("a" * 8, "b" * 8))
         wire = Wire(fleet.running.port)
         stack.callback(wire.close)
         for tenant in (mine, other):

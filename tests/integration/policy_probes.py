@@ -40,7 +40,7 @@ class Probe:
         try:
             with connection.transaction(force_rollback=True):
                 enter(connection, self.scope)
-                cursor = connection.execute(self.statement)  # type: ignore[arg-type]
+                cursor = connection.execute(self.statement)
                 return sorted(row[0] for row in cursor.fetchall()) if cursor.description else cursor.rowcount
         except psycopg.errors.InsufficientPrivilege:
             return DENIED

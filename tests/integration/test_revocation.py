@@ -1,11 +1,13 @@
 """How long what was revoked still works when nobody tells a worker of it: as long as its caches live, no longer.
 
 Two ways not to be told: the triggers that notify are gone while the connection that listens is alive (a pooler that
-swallows LISTEN does the same), and the connection is cut and cannot be made again. In quick tests the caches live for a
-fraction of a second; that the defaults add up to the promised 60 seconds is arithmetic, and a slow test waits for it.
+swallows LISTEN does the same), and the connection is cut and cannot be made again. The caches live for a fraction of a
+second here; that the defaults add up to the promised 60 seconds is arithmetic, and ``ROWLOCK_REVOCATION_SECONDS=60``
+runs the same tests with the defaults.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,7 +26,7 @@ from tests.integration.in_process import Worker, many_tenants
 A, B = "tenant-a", "tenant-b"
 PROMISED_SECONDS: Final = 60.0
 PROMISED_UNTOLD_SECONDS: Final = 5.0
-SHORT_SECONDS: Final = 0.8
+SHORT_SECONDS: Final = float(os.environ.get("ROWLOCK_REVOCATION_SECONDS", "0.8"))
 # What a busy machine may add.
 SLACK_SECONDS: Final = 1.0
 
@@ -108,7 +110,7 @@ async def test_change_nobody_is_told_of_counts_when_the_caches_have_aged(
     await bench.until_told(True)
     bench.control.execute(_SILENCE)
     assert await bench.is_let_in()
-    bench.control.execute(CHANGES[change])  # type: ignore[arg-type]
+    bench.control.execute(CHANGES[change])
     assert await bench.is_let_in(), "it was told after all, so this test shows nothing"
     assert await bench.until_refused(SHORT_SECONDS + SLACK_SECONDS) <= SHORT_SECONDS + SLACK_SECONDS
     assert await bench.is_let_in(B)
@@ -134,14 +136,3 @@ async def test_worker_that_is_cut_off_believes_for_five_seconds_at_most(short: N
     bench.control.execute(CHANGES["key revoked"])
     assert await bench.until_refused(SHORT_SECONDS / 2 + SLACK_SECONDS) <= SHORT_SECONDS / 2 + SLACK_SECONDS
     assert not bench.worker.application._freshness.told
-
-
-@pytest.mark.slow
-async def test_revoked_key_stops_within_a_minute_with_notifications_cut(bench: Bench) -> None:
-    await bench.until_told(True)
-    bench.control.execute(_SILENCE)
-    assert await bench.is_let_in()
-    bench.control.execute(CHANGES["key revoked"])
-    taken = await bench.until_refused(PROMISED_SECONDS)
-    assert taken > PROMISED_UNTOLD_SECONDS, "it was told after all"
-    print(f"\nrefused {taken:.1f} s after it was revoked")

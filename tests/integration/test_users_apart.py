@@ -319,12 +319,9 @@ def test_conditions_tell_nothing_of_what_is_not_seen(
 
 
 def test_without_row_level_security_the_leaks_are_seen(tenant: Tenant) -> None:
-    tenant.database.set_row_security(on=False)
-    try:
+    with tenant.database.without_row_security():
         told = leaks(tenant, _ENOUGH_TO_SEE_LEAKS)
-    finally:
-        tenant.database.set_row_security(on=True)
-        tenant.database.restore()
+    tenant.database.restore()
     for kind in (Kind.KEY, Kind.NARROWED, Kind.SESSION_TOKEN, Kind.BEARER, Kind.ANONYMOUS):
         assert any(f"by {kind}" in leak and "told canary" in leak for leak in told), kind
     assert any("changed" in leak for leak in told)
