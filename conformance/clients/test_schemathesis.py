@@ -3,14 +3,13 @@ documented shapes. The same cases in every run; a long one is a matter of ``ROWL
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from conformance.clients.conftest import PROGRAMS, report_missing
-from conformance.clients.supabase import SHARED, Supabase, supabase
+from conformance.clients.supabase import FUZZED, Supabase
 from conformance.rest import tokens
 from conformance.rest.client import Api
 from conformance.tools import find_python
@@ -21,12 +20,6 @@ CHECKS: Final = (
 )  # fmt: skip
 EXAMPLES: Final = os.environ.get("ROWLOCK_FUZZ_EXAMPLES")
 TIMEOUT_SECONDS: Final = 3600.0 if EXAMPLES else 240.0
-
-
-@pytest.fixture(scope="module")
-def project(run_directory: Path) -> Iterator[Supabase]:
-    with supabase(run_directory) as running:
-        yield running
 
 
 @pytest.mark.parametrize(
@@ -56,7 +49,7 @@ def test_what_schemathesis_makes_up(
         ],
         cwd=tmp_path,
         env=os.environ
-        | {"SCHEMATHESIS_HOOKS": "fuzz_hooks", "PYTHONPATH": str(PROGRAMS / "supabase"), "FUZZ_BUCKET": SHARED},
+        | {"SCHEMATHESIS_HOOKS": "fuzz_hooks", "PYTHONPATH": str(PROGRAMS / "supabase"), "FUZZ_BUCKET": FUZZED},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,
