@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conformance.clients.supabase import Supabase, supabase
 from conformance.target import Target
 from conformance.tools import MISSING_CLIENT, find_node_packages, find_program, find_python
 
@@ -86,6 +87,13 @@ def node_client(request: pytest.FixtureRequest, target: Target, tmp_path: Path) 
         return Command(["node", str(PROGRAMS / f"{script}.cjs")], environment, tmp_path)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def project(run_directory: Path) -> Iterator[Supabase]:
+    """The server Supabase's own clients are pointed at."""
+    with supabase(run_directory) as running:
+        yield running
 
 
 @pytest.fixture

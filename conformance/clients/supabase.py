@@ -11,13 +11,17 @@ from conformance.server import ACCESS_KEY_ID, SECRET_ACCESS_KEY, RunningServer, 
 
 SHARED: Final = "shared"
 VISIBLE: Final = "visible"
+FUZZED: Final = "fuzzed"
 _POLICIES: Final = """
-INSERT INTO storage.buckets (id, name) VALUES ('shared', 'shared'), ('visible', 'visible');
+INSERT INTO storage.buckets (id, name) VALUES ('shared', 'shared'), ('visible', 'visible'), ('fuzzed', 'fuzzed');
 CREATE POLICY "users see the shared bucket" ON storage.buckets FOR SELECT TO authenticated USING (id = 'shared');
 CREATE POLICY "all see one bucket" ON storage.buckets FOR SELECT TO anon USING (id = 'visible');
 CREATE POLICY "a folder is its user's" ON storage.objects TO authenticated
     USING (bucket_id = 'shared' AND (storage.foldername(name))[1] = (SELECT auth.uid())::text)
     WITH CHECK (bucket_id = 'shared' AND (storage.foldername(name))[1] = (SELECT auth.uid())::text);
+CREATE POLICY "users see what is made up" ON storage.buckets FOR SELECT TO authenticated USING (id = 'fuzzed');
+CREATE POLICY "users do anything to it" ON storage.objects TO authenticated USING (bucket_id = 'fuzzed');
+CREATE POLICY "all read it" ON storage.objects FOR SELECT TO anon USING (bucket_id = 'fuzzed');
 """
 
 

@@ -5,14 +5,12 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from conformance.clients.conftest import PROGRAMS, TIMEOUT_SECONDS, report_missing
-from conformance.clients.supabase import supabase
+from conformance.clients.supabase import Supabase
 from conformance.rest.__main__ import Outcomes, junit_outcomes
 from conformance.tools import find_python
 
@@ -21,25 +19,23 @@ NAMES: Final = re.findall(r"^def (test_\w+)", PROGRAM.read_text("utf-8"), re.MUL
 
 
 @pytest.fixture(scope="module")
-def outcomes(run_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes | None]:
+def outcomes(project: Supabase, tmp_path_factory: pytest.TempPathFactory) -> Outcomes | None:
     """The program, run once; None where the client is missing."""
     python = find_python("storage3")
     if python is None:
-        yield None
-        return
+        return None
     directory = tmp_path_factory.mktemp("storage3")
     report = directory / "report.xml"
     options = ["-q", "--noconftest", "-c", os.devnull, f"--rootdir={directory}", "-p", "no:cacheprovider"]
-    with supabase(run_directory) as project:
-        subprocess.run(
-            [str(python), "-m", "pytest", *options, f"--junitxml={report}", str(PROGRAM)],
-            cwd=directory,
-            env=os.environ | {"SUPABASE_TARGET": json.dumps(project.target()), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-        yield junit_outcomes(report.read_text("utf-8") if report.exists() else "<none/>")
+    subprocess.run(
+        [str(python), "-m", "pytest", *options, f"--junitxml={report}", str(PROGRAM)],
+        cwd=directory,
+        env=os.environ | {"SUPABASE_TARGET": json.dumps(project.target()), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    return junit_outcomes(report.read_text("utf-8") if report.exists() else "<none/>")
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from conformance.clients.conftest import PROGRAMS, TIMEOUT_SECONDS, report_missing
-from conformance.clients.supabase import Supabase, supabase
+from conformance.clients.supabase import Supabase
 from conformance.tools import find_node_packages
 
 SUITE: Final = PROGRAMS / "supabase"
@@ -99,13 +99,6 @@ class Programs:
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
         outcomes = {line["name"]: Outcome(line["passed"], line["said"]) for line in lines}
         return Run(outcomes, json.loads(book.read_text()) if book.exists() else {}, done.stdout + done.stderr)
-
-
-@pytest.fixture(scope="module")
-def project(run_directory: Path) -> Iterator[Supabase]:
-    """The server supabase-js is pointed at."""
-    with supabase(run_directory) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

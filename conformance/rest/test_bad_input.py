@@ -1,12 +1,15 @@
 """What no client sends: every route answers in the documented shape, and never with a failure of the server."""
 
+import contextlib
+import http.client
 import json
+import re
 import socket
 
 import pytest
 
 from conformance.rest import tokens
-from conformance.rest.client import Api
+from conformance.rest.client import Api, form
 from gateway.rest.routes import ROUTES, Access, Body, Route
 
 NASTY = [
@@ -166,3 +169,134 @@ def test_upload_that_breaks_off(service: Api, victim: str) -> None:
             f"Authorization: Bearer {service.token}\r\n\r\npart".encode()
         )
     assert service.send("HEAD", f"/object/{victim}/broken").status == 400
+
+
+def test_every_documented_operation_is_tried_here(nobody: Api) -> None:
+    """What the running server says it serves is what the tests above are made of."""
+    described = {
+        (method.upper(), path)
+        for path, operations in nobody.send("GET", "/openapi.json").json["paths"].items()
+        for method in operations
+    }
+    assert described == {(method, route.path) for route, method in CALLS}
+
+
+@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
+def test_methods_a_path_does_not_have(service: Api, victim: str, path: str) -> None:
+    bare = path.replace("{bucket}", victim).replace("{key}", "some/key")
+    # a path may be another route's too, as ``/object/copy`` is the key-less form of none
+    served = {method for each in ROUTES for method in each.methods if fits(each.path, path)}
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - served:
+        answer = service.request(method, bare)
+        assert answer.code == (404, "404", "InvalidRequest"), method
+        assert answer.json["message"] == f"Route {method}:{bare} not found"
+    # methods that the server does not take at all, of which TRACE would repeat the caller's token (RFC 9110 §9.3.8)
+    for method in ("TRACE", "PROPFIND"):
+        assert service.request(method, bare).code == (400, "405", "MethodNotAllowed")
+
+
+def fits(general: str, path: str) -> bool:
+    """Whether a request for ``path`` could be one for ``general``."""
+    pattern = re.escape(general).replace(re.escape("{bucket}"), "[^/]+").replace(re.escape("{key}"), ".+")
+    return re.fullmatch(pattern, path) is not None
+
+
+KEYED = [(route, method) for route, method in CALLS if "{bucket}" in route.path]
+
+
+@pytest.mark.parametrize(("route", "method"), KEYED, ids=lambda each: getattr(each, "name", each))
+def test_names_that_are_no_text(service: Api, victim: str, route: Route, method: str) -> None:
+    """NUL, broken UTF-8, an escape that is none, and a name no statement could ask for."""
+    body = b"{}" if method in ("POST", "PUT") else None
+    for wrong in ("%00", "a%00b", "%ff", "%ed%a0%80", "%c0%af", "%", "%zz", "%2", "x" * 4097):
+        names = [{"bucket": wrong, "key": "key"}]
+        if "{key}" in route.path:
+            names.append({"bucket": victim, "key": wrong})
+        for each in names:
+            path = route.path.replace("{bucket}", each["bucket"]).replace("{key}", each["key"])
+            answer = service.request(method, f"{path}?token=x", body)
+            assert answer.status in (400, 403), (path[:80], answer.status)
+            fine(answer, method)
+
+
+DOCUMENTED = [route for route in ROUTES if route.body is Body.JSON]
+
+
+@pytest.mark.parametrize("route", DOCUMENTED, ids=lambda route: route.name)
+def test_documents_that_are_too_large_or_no_text(service: Api, victim: str, route: Route) -> None:
+    method, path = route.methods[0], path_of(route, victim)
+    large = b'{"prefix": "' + b"x" * 1_100_000 + b'"}'
+    assert service.request(method, path, large).code == (400, "413", "EntityTooLarge")
+    for wrong in (b'{"prefix": "\xff"}', b'{"name": "\xed\xa0\x80"}', b"\x00", b"{}{}", b"\xef\xbb\xbf[", b"NaN"):
+        answer = service.request(method, path, wrong, {"content-type": "application/json"})
+        assert answer.code == (400, "400", "InvalidRequest"), wrong
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.body is Body.OBJECT], ids=lambda route: route.name
+)
+def test_bodies_of_objects_that_are_none(service: Api, victim: str, route: Route) -> None:
+    path = f"{path_of(route, victim)}?token={upload_token(service, victim) if route.query else ''}"
+
+    def refused(body: object, content_type: str, **headers: str) -> tuple[int, str, str]:
+        answer = service.request(route.methods[0], path, body, {"content-type": content_type} | headers)
+        return answer.code
+
+    assert refused(b"x" * 2_000_001, "text/plain") == (400, "413", "EntityTooLarge")
+    assert refused(iter([b"x" * 500_000] * 5), "text/plain") == (400, "413", "EntityTooLarge")
+    assert refused(form([("", "a", "text/plain", b"x" * 2_000_001)]), FORM)[:2] == (400, "413")
+    for body in (b"", b"--cut-here--\r\n", b"--cut-here\r\n", b"nonsense", form([("cacheControl", None, None, b"1")])):
+        assert refused(body, FORM)[:2] == (400, "400"), body
+    assert refused(form([("metadata", None, None, b"{"), ("", "a", None, b"x")]), FORM)[:2] == (400, "400")
+    assert refused(form([("metadata", None, None, b"\xff"), ("", "a", None, b"x")]), FORM)[:2] == (400, "400")
+    assert refused(form([("", "a", None, b"x")]), "multipart/form-data")[:2] == (400, "400")
+    # a head that is no HTTP is refused before it is known whose it is
+    assert service.request(route.methods[0], path, b"x", {"content-type": "text/plain\x01"}).status == 400
+    assert service.send("HEAD", f"/object/{victim}/some/key").status == 400
+
+
+FORM = "multipart/form-data; boundary=cut-here"
+
+
+def upload_token(service: Api, bucket: str) -> str:
+    return str(service.send("POST", f"/object/upload/sign/{bucket}/some/key").json["token"])
+
+
+@pytest.mark.parametrize(("route", "method"), CALLS, ids=lambda each: getattr(each, "name", each))
+def test_headers_that_come_twice(service: Api, route: Route, method: str) -> None:
+    """Who proves himself twice has not, and a body has one length; the rest is for each route to take or refuse."""
+    path = path_of(route, "no-such")
+    for name, values in TWICE.items():
+        lines = [f"{name}: {value}".replace("TOKEN", service.token or "") for value in values]
+        if name != "Authorization":
+            lines.append(f"Authorization: Bearer {service.token}")
+        status, body = raw(service, f"{method} {service.prefix}{path} HTTP/1.1\r\nHost: x\r\n" + "\r\n".join(lines))
+        assert status < 500 or status == 501, (name, status)
+        if name in ("Authorization", "Content-Length"):
+            assert status in (400, 403) or route.access is not Access.TOKEN, (name, status)
+        if status >= 400 and method != "HEAD" and name != "Content-Length":
+            assert set(json.loads(body)) == {"statusCode", "error", "message", "code"}, name
+
+
+TWICE = {
+    "Authorization": ("Bearer TOKEN", "Bearer other"),
+    "Content-Length": ("2", "3"),
+    "Content-Type": ("application/json", "text/plain"),
+    "X-Upsert": ("true", "false"),
+    "X-Metadata": ("e30=", "e30="),
+    "Range": ("bytes=0-1", "bytes=2-3"),
+    "If-None-Match": ('"a"', '"b"'),
+}
+
+
+def raw(api: Api, head: str) -> tuple[int, bytes]:
+    """Status and body of the answer to a head as it is, on a connection of its own."""
+    with socket.create_connection((api.host, api.port), timeout=10) as connection:
+        connection.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode())
+        with contextlib.closing(http.client.HTTPResponse(connection, method=head.partition(" ")[0])) as response:
+            response.begin()
+            return response.status, response.read()
+
+
+def test_nothing_of_all_this_was_stored(service: Api, victim: str) -> None:
+    assert service.send("POST", f"/object/list-v2/{victim}", {}).json["objects"] == []

@@ -30,10 +30,12 @@ _API_KEY_SECONDS: Final = 10 * 365 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class DownloadGrant:
-    """What a URL for reading allows: one object, until then; ``transformations`` if it is to be rendered."""
+    """What a URL for reading allows: one object, or one version of it, until then; ``transformations`` if it is to be
+    rendered."""
 
     expires_at: datetime
     transformations: str | None
+    version_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,18 @@ class UrlSigner:
         self._keys: Final[tuple[VerificationKey, ...]] = (*own, *map(jwk.of_secret, secrets))
         self._clock: Final = clock
 
-    def sign_download(self, bucket: str, key: str, *, lifetime_seconds: int, transformations: str | None = None) -> str:
-        """A token that opens an object."""
+    def sign_download(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        lifetime_seconds: int,
+        transformations: str | None = None,
+        version_id: str | None = None,
+    ) -> str:
+        """A token that opens an object, or one version of it."""
         extra = {"transformations": transformations} if transformations else {}
+        extra |= {"versionId": version_id} if version_id is not None else {}
         return self._sign(bucket, key, DOWNLOAD, lifetime_seconds, extra)
 
     def sign_upload(
@@ -102,7 +113,7 @@ class UrlSigner:
     def verify_download(self, token: str, bucket: str, key: str) -> DownloadGrant:
         """Raises StorageError: InvalidJWT, ExpiredToken, InvalidSignature (for another object or purpose)."""
         claims, expires_at = self._verify(token, bucket, key, DOWNLOAD)
-        return DownloadGrant(expires_at, _text(claims, "transformations"))
+        return DownloadGrant(expires_at, _text(claims, "transformations"), _text(claims, "versionId"))
 
     def verify_upload(self, token: str, bucket: str, key: str) -> UploadGrant:
         """The same for a token to upload by."""

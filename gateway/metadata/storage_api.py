@@ -177,25 +177,13 @@ async def object_id(session: Session, scope: Scope, bucket: str, key: str) -> UU
 
 async def find_rows(session: Session, scope: Scope, bucket: str, keys: Sequence[str]) -> list[ObjectRow]:
     """Those of these objects that the caller sees, in no order."""
-    rows = await session.fetch(scope, _SQL["find_rows"], bucket=bucket, keys=list(keys))
-    return [
-        ObjectRow(
-            id=row[0],
-            bucket_id=row[1],
-            name=row[2],
-            owner=row[3],
-            owner_id=row[4],
-            version=row[5],
-            created_at=row[6],
-            updated_at=row[7],
-            last_accessed_at=row[8],
-            metadata=json_document(row[9]),
-            user_metadata=json_document(row[10]),
-            size_bytes=row[11],
-            etag=row[12],
-        )
-        for row in rows
-    ]
+    return list(map(_object, await session.fetch(scope, _SQL["find_rows"], bucket=bucket, keys=list(keys))))
+
+
+async def find_version_row(session: Session, scope: Scope, bucket: str, key: str, version_id: str) -> ObjectRow | None:
+    """One version (``null`` names the one without an id) if the caller sees it; no delete marker."""
+    rows = await session.fetch(scope, _SQL["find_version_row"], bucket=bucket, key=key, version_id=version_id)
+    return _object(rows[0]) if rows else None
 
 
 async def search(
@@ -320,6 +308,24 @@ def _bucket(row: Row) -> BucketRow:
     allowed = tuple(types) if types is not None else None
     return BucketRow(
         row_id, name, owner, owner_id, bool(public), limit, allowed, created_at, updated_at, kind, versions
+    )
+
+
+def _object(row: Row) -> ObjectRow:
+    return ObjectRow(
+        id=row[0],
+        bucket_id=row[1],
+        name=row[2],
+        owner=row[3],
+        owner_id=row[4],
+        version=row[5],
+        created_at=row[6],
+        updated_at=row[7],
+        last_accessed_at=row[8],
+        metadata=json_document(row[9]),
+        user_metadata=json_document(row[10]),
+        size_bytes=row[11],
+        etag=row[12],
     )
 
 

@@ -65,8 +65,14 @@ async def _copy_and_delete(services: Services, call: Call, asked: Move) -> UUID 
     return await storage_api.object_id(services.session, call.scope, asked.to_bucket, asked.to_key)
 
 
-async def find_row(services: Services, call: Call, bucket: str, key: str) -> ObjectRow:
-    """The row of an object as the caller sees it. Raises NoSuchBucket, NoSuchKey, AccessDenied."""
+async def find_row(services: Services, call: Call, bucket: str, key: str, version_id: str | None = None) -> ObjectRow:
+    """The row of an object, or of one version, as the caller sees it. Raises NoSuchBucket, NoSuchKey, NoSuchVersion,
+    AccessDenied."""
+    if version_id is not None:
+        found = await storage_api.find_version_row(services.session, call.scope, bucket, key, version_id)
+        if found is None:
+            raise await access.missing_version(services, call, bucket, key, version_id)
+        return found
     rows = await storage_api.find_rows(services.session, call.scope, bucket, [key])
     if not rows:
         raise await access.missing_key(services, call, bucket, key)
@@ -79,21 +85,28 @@ async def written_row(services: Services, call: Call, bucket: str, key: str) -> 
     return rows[0] if rows else None
 
 
-async def remove_objects(services: Services, call: Call, bucket: str, keys: Sequence[str]) -> list[ObjectRow]:
-    """Delete objects in one transaction; returns the rows that are gone. What is not there, or not the caller's to
-    see or delete, is left out without a word."""
-    rows = await storage_api.find_rows(services.session, call.scope, bucket, keys)
+async def remove_objects(
+    services: Services, call: Call, bucket: str, keys: Sequence[str], versions: Sequence[tuple[str, str]] = ()
+) -> list[ObjectRow]:
+    """Delete objects, and single versions by key and id, in one transaction; returns the rows that are gone. What is
+    not there, or not the caller's to see or delete, is left out without a word."""
+    rows = await storage_api.find_rows(services.session, call.scope, bucket, keys) if keys else []
+    doomed = [Doomed(row.name) for row in rows]
+    for key, version_id in versions:
+        found = await storage_api.find_version_row(services.session, call.scope, bucket, key, version_id)
+        if found is not None:
+            rows.append(found)
+            doomed.append(Doomed(key, version_id))
     if not rows:
         return []
-    doomed = [Doomed(row.name) for row in rows]
     done = await objects.delete_objects(services.session, call.scope, bucket, doomed)
     return [row for row, end in zip(rows, done, strict=True) if end.outcome is DeleteOutcome.DELETED]
 
 
-async def remove_object(services: Services, call: Call, bucket: str, key: str) -> None:
-    """Delete one object. Raises NoSuchBucket, NoSuchKey, AccessDenied."""
-    await find_row(services, call, bucket, key)
-    done = await objects.delete_object(services.session, call.scope, bucket, Doomed(key))
+async def remove_object(services: Services, call: Call, bucket: str, key: str, version_id: str | None = None) -> None:
+    """Delete one object, or one version of it. Raises NoSuchBucket, NoSuchKey, NoSuchVersion, AccessDenied."""
+    await find_row(services, call, bucket, key, version_id)
+    done = await objects.delete_object(services.session, call.scope, bucket, Doomed(key, version_id))
     if done.outcome is DeleteOutcome.ABSENT:
         raise StorageError("NoSuchKey", Key=key)
     if done.outcome is not DeleteOutcome.DELETED:

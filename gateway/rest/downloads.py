@@ -17,7 +17,7 @@ from gateway.operations import moving, objects
 from gateway.operations.delivery import LocalFile, Wording
 from gateway.operations.shapes import GetObjectInput, HeadObjectInput
 from gateway.rest.api import Api, Asked, instant, json_response
-from gateway.rest.schemas import DownloadQuery, TokenQuery
+from gateway.rest.schemas import DownloadQuery, TokenQuery, VersionQuery
 from gateway.wire.conditions import parse_http_date
 from gateway.wire.headers import http_date, safe_value
 from gateway.wire.response import Response, ResponseBody
@@ -53,6 +53,8 @@ async def get_signed(api: Api, asked: Asked) -> Response:
     """The object a signed URL names."""
     query = cast(TokenQuery, asked.query)
     grant = api.signer.verify_download(query.token, asked.bucket, asked.key)
+    # the token says which version it is good for, not who has it
+    asked = replace(asked, query=query.model_copy(update={"version_id": grant.version_id}))
     return await _read(api, asked, elevated(asked.call, SERVICE_ROLE), expires=grant.expires_at)
 
 
@@ -99,6 +101,7 @@ async def _read(
         "if_modified_since": parse_http_date(headers.get("if-modified-since")),
         "if_unmodified_since": parse_http_date(headers.get("if-unmodified-since")),
         "range": headers.get("range"),
+        "version_id": cast(DownloadQuery, asked.query).version_id,
     }
     body: ResponseBody | bytes = b""
     if asked.is_head:
@@ -201,7 +204,8 @@ def _sendable(value: str) -> bytes:
 
 
 async def _info(api: Api, asked: Asked, call: Call) -> Response:
-    row = await moving.find_row(api.services, call, asked.bucket, asked.key)
+    version_id = cast(VersionQuery, asked.query).version_id
+    row = await moving.find_row(api.services, call, asked.bucket, asked.key, version_id)
     if asked.is_head:
         return json_response({})
     return json_response(info_document(row))

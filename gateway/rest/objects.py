@@ -24,6 +24,7 @@ from gateway.rest.schemas import (
     Transform,
     UrlRequest,
     UrlsRequest,
+    VersionQuery,
 )
 from gateway.wire.addressing import CopySource
 from gateway.wire.conditions import ANY
@@ -71,19 +72,24 @@ async def list_entries(api: Api, asked: Asked) -> Response:
 async def remove_objects(api: Api, asked: Asked) -> Response:
     """Delete many objects; those that are gone."""
     body = cast(Removal, asked.body)
-    rows = await moving.remove_objects(api.services, asked.call, asked.bucket, list(dict.fromkeys(body.prefixes)))
+    keys = list(dict.fromkeys(each for each in body.prefixes if isinstance(each, str)))
+    versions = [(each.path, each.version_id) for each in body.prefixes if not isinstance(each, str)]
+    rows = await moving.remove_objects(api.services, asked.call, asked.bucket, keys, list(dict.fromkeys(versions)))
     return json_response([_row(row) for row in rows])
 
 
 async def remove_object(api: Api, asked: Asked) -> Response:
-    """Delete one object."""
-    await moving.remove_object(api.services, asked.call, asked.bucket, asked.key)
+    """Delete one object, or one version of it."""
+    version_id = cast(VersionQuery, asked.query).version_id
+    await moving.remove_object(api.services, asked.call, asked.bucket, asked.key, version_id)
     return json_response({"message": "Successfully deleted"})
 
 
 async def move_object(api: Api, asked: Asked) -> Response:
     """Give an object another name."""
     body = cast(ObjectMove, asked.body)
+    if body.source_version_id is not None:
+        raise StorageError("NotImplemented", "Moving one version of an object is not implemented: copy it.")
     require_key(body.destination_key, strict=api.limits.strict_keys)
     to_bucket = body.destination_bucket or body.bucket_id
     row_id = await moving.move_object(
@@ -102,11 +108,13 @@ async def copy_object(api: Api, asked: Asked) -> Response:
     copy = CopyObjectInput(
         bucket=bucket,
         key=key,
-        copy_source=CopySource(body.bucket_id, body.source_key, None),
+        copy_source=CopySource(body.bucket_id, body.source_key, body.source_version_id),
         if_none_match=None if asked.headers.get("x-upsert") == "true" else ANY,
     )
     if not body.copy_metadata:
-        source = await moving.find_row(api.services, asked.call, body.bucket_id, body.source_key)
+        source = await moving.find_row(
+            api.services, asked.call, body.bucket_id, body.source_key, body.source_version_id
+        )
         found, said = source.metadata or {}, body.metadata
         copy = replace(
             copy,
@@ -116,7 +124,7 @@ async def copy_object(api: Api, asked: Asked) -> Response:
             content_encoding=(said and said.content_encoding) or found.get("contentEncoding"),
             metadata=header_metadata(asked.headers.get("x-metadata")),
         )
-    elif (body.bucket_id, body.source_key) == (bucket, key):
+    elif (body.bucket_id, body.source_key, body.source_version_id) == (bucket, key, None):
         # onto itself and nothing changes: S3 refuses that, here it is done already
         row = await moving.find_row(api.services, asked.call, bucket, key)
         return json_response(_copied(row, bucket, key))
@@ -132,8 +140,9 @@ async def copy_object(api: Api, asked: Asked) -> Response:
 async def sign_object(api: Api, asked: Asked) -> Response:
     """A URL that opens one object the caller sees."""
     body = cast(UrlRequest, asked.body)
-    await moving.find_row(api.services, asked.call, asked.bucket, asked.key)
-    return json_response({"signedURL": _signed(api, asked.bucket, asked.key, body.expires_in, body.transform)})
+    await moving.find_row(api.services, asked.call, asked.bucket, asked.key, body.version_id)
+    signed = _signed(api, asked.bucket, asked.key, body.expires_in, body.transform, body.version_id)
+    return json_response({"signedURL": signed})
 
 
 async def sign_objects(api: Api, asked: Asked) -> Response:
@@ -153,12 +162,18 @@ async def sign_objects(api: Api, asked: Asked) -> Response:
     )
 
 
-def _signed(api: Api, bucket: str, key: str, lifetime_seconds: int, transform: Transform | None) -> str:
+def _signed(
+    api: Api, bucket: str, key: str, lifetime_seconds: int, transform: Transform | None, version_id: str | None = None
+) -> str:
     """Relative to the API's root and not percent-encoded: clients encode it when they put it together."""
     asked = transform.model_dump(exclude_none=True) if transform is not None else {}
     transformations = ",".join(f"{_OPTIONS[name]}:{_VALUES.get(value, value)}" for name, value in asked.items())
     token = api.signer.sign_download(
-        bucket, key, lifetime_seconds=lifetime_seconds, transformations=transformations or None
+        bucket,
+        key,
+        lifetime_seconds=lifetime_seconds,
+        transformations=transformations or None,
+        version_id=version_id,
     )
     return f"/{'render/image' if transformations else 'object'}/sign/{bucket}/{key}?token={token}"
 

@@ -257,6 +257,7 @@ ROUTES: Final = (
         "storage.object.info_public",
         downloads.info_public,
         Access.NOBODY,
+        query=schemas.VersionQuery,
     ),
     Route(
         "getAuthenticatedObjectInfo",
@@ -264,6 +265,7 @@ ROUTES: Final = (
         "/object/info/authenticated/{bucket}/{key}",
         "storage.object.info_authenticated",
         downloads.info_authenticated,
+        query=schemas.VersionQuery,
     ),
     Route(
         "getObjectInfo",
@@ -272,6 +274,7 @@ ROUTES: Final = (
         "storage.object.info_authenticated",
         downloads.info_authenticated,
         Access.OPTIONAL,
+        query=schemas.VersionQuery,
     ),
     Route(
         "getObject",
@@ -300,7 +303,14 @@ ROUTES: Final = (
         body=Body.OBJECT,
         writes=True,
     ),
-    Route("deleteObject", ("DELETE",), "/object/{bucket}/{key}", "storage.object.delete", objects.remove_object),
+    Route(
+        "deleteObject",
+        ("DELETE",),
+        "/object/{bucket}/{key}",
+        "storage.object.delete",
+        objects.remove_object,
+        query=schemas.VersionQuery,
+    ),
     Route(
         "deleteObjects",
         ("DELETE",),

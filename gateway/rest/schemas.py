@@ -49,6 +49,9 @@ MimeTypes = Annotated[tuple[Text, ...], Field(max_length=MAX_NAMES)]
 Count = Annotated[int, Field(ge=0, le=MAX_POSTGRES_INTEGER)]
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86_400 * 10, description="How long the URL is good for, in seconds")]
 Order = Literal["asc", "desc"]
+VersionId = Annotated[Text, Field(min_length=1, max_length=1024)]
+# What those who keep versions may ask of a listing; only what is the default is done.
+OnlyCurrent = Literal["exclude"]
 
 
 class Schema(BaseModel):
@@ -111,6 +114,9 @@ class FolderSearch(Schema):
     offset: Count = 0
     search: Text = ""
     sort_by: Annotated[SortBy, Field(alias="sortBy")] = SortBy()
+    noncurrent_versions: Annotated[OnlyCurrent, Field(alias="noncurrentVersions")] = "exclude"
+    delete_markers: Annotated[OnlyCurrent, Field(alias="deleteMarkers")] = "exclude"
+    exact_match: Annotated[Literal[False], Field(alias="exactMatch")] = False
 
 
 class SortByV2(Schema):
@@ -128,12 +134,22 @@ class EntrySearch(Schema):
     cursor: Text | None = None
     with_delimiter: bool = False
     sort_by: Annotated[SortByV2, Field(alias="sortBy")] = SortByV2()
+    noncurrent_versions: Annotated[OnlyCurrent, Field(alias="noncurrentVersions")] = "exclude"
+    delete_markers: Annotated[OnlyCurrent, Field(alias="deleteMarkers")] = "exclude"
+    exact_match: Annotated[Literal[False], Field(alias="exactMatch")] = False
+
+
+class VersionToRemove(Schema):
+    """One version of an object."""
+
+    path: Text
+    version_id: Annotated[VersionId, Field(alias="versionId")]
 
 
 class Removal(Schema):
-    """Objects to delete, by their exact names."""
+    """Objects to delete, by their exact names, and single versions."""
 
-    prefixes: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_NAMES)]
+    prefixes: Annotated[tuple[Text | VersionToRemove, ...], Field(min_length=1, max_length=MAX_NAMES)]
 
 
 class ObjectMove(Schema):
@@ -143,6 +159,7 @@ class ObjectMove(Schema):
     source_key: Annotated[Name, Field(alias="sourceKey")]
     destination_key: Annotated[Name, Field(alias="destinationKey")]
     destination_bucket: Annotated[Name | None, Field(alias="destinationBucket")] = None
+    source_version_id: Annotated[Name | None, Field(alias="sourceVersionId")] = None
 
 
 class CopyMetadata(Schema):
@@ -175,6 +192,7 @@ class UrlRequest(Schema):
 
     expires_in: Annotated[Seconds, Field(alias="expiresIn")]
     transform: Transform | None = None
+    version_id: Annotated[VersionId | None, Field(alias="versionId")] = None
 
 
 class UrlsRequest(Schema):
@@ -184,7 +202,13 @@ class UrlsRequest(Schema):
     paths: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MAX_NAMES)]
 
 
-class DownloadQuery(Schema):
+class VersionQuery(Schema):
+    """Which version is meant; without it the current one."""
+
+    version_id: Annotated[VersionId | None, Field(alias="versionId")] = None
+
+
+class DownloadQuery(VersionQuery):
     """``download`` makes a browser save the object; its value is the name to save it under."""
 
     download: Text | None = None

@@ -39,7 +39,7 @@ DECLARE
     high text := p_upper;
     left_over integer := p_limit;
     to_skip integer := p_skip;
-    stretch integer := least(p_limit + p_skip, 1000);
+    stretch integer := least(p_limit::bigint + p_skip, 1000);
     seen integer;
     cut integer;
     found_folder boolean;

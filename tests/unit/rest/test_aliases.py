@@ -10,6 +10,7 @@ import structlog
 from gateway import aliases
 from gateway.blobs.backends import require_sound
 from gateway.commands.config import load_settings, settings_table
+from gateway.compose import Place, control_database_url
 from gateway.config import Settings
 from gateway.errors import StartupError
 from gateway.startup import check_tenants, warn_of_ignored
@@ -205,3 +206,11 @@ def test_the_page_says_of_every_variable_what_the_code_does() -> None:
 def test_every_alias_is_of_a_setting() -> None:
     assert aliases.ALIASES.keys() <= Settings.model_fields.keys()
     assert not {name for names in aliases.ALIASES.values() for name in names} & aliases.IGNORED.keys()
+
+
+def test_requests_go_by_the_pooler_and_keys_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    direct = "postgres://x/direct"
+    assert Place.of_single_tenant(load_settings(), direct).database_url == direct
+    pooled = given(monkeypatch, ROWLOCK_DATABASE_POOL_URL="postgres://x/pool", DATABASE_URL=direct)
+    assert Place.of_single_tenant(pooled, direct).database_url == "postgres://x/pool"
+    assert control_database_url(pooled, direct) == direct

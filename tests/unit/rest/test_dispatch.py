@@ -57,6 +57,30 @@ async def test_on_a_port_of_its_own(path: bytes, expected: tuple[str, str]) -> N
     assert await seen(path, port=5000) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "port", "expected"),
+    [
+        (b"/s3/b/k", 5000, (b"/storage/v1/s3/b/k", "/storage/v1/s3")),
+        (b"/s3", 5000, (b"/storage/v1/s3", "/storage/v1/s3")),
+        (b"/storage/v1/s3/b/k", 5000, (b"/storage/v1/s3/b/k", "/storage/v1/s3")),
+        (b"/s3/b/k", 9000, (b"/s3/b/k", "")),
+        (b"/storage/v1/s3/b/k", 9000, (b"/storage/v1/s3/b/k", "/storage/v1/s3")),
+    ],
+)
+async def test_what_a_proxy_took_off_is_put_back_before_s3(path: bytes, port: int, expected: tuple[bytes, str]) -> None:
+    answers: list[tuple[bytes, str]] = []
+
+    async def s3(scope: Any, receive: Any, send: Any) -> None:
+        answers.append((scope["raw_path"], scope.get("root_path", "")))
+
+    async def rest(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError(scope["raw_path"])
+
+    dispatch = Dispatch(s3, rest, rest_port=5000, domain=None, signed_prefix="/storage/v1")
+    await dispatch({"raw_path": path, "headers": [], "server": ("127.0.0.1", port)}, None, None)
+    assert answers == [expected]
+
+
 async def test_under_the_host_name_of_a_bucket_everything_is_a_key() -> None:
     for host in (b"b.s3.example.com", b"B.S3.EXAMPLE.com:9000"):
         assert await seen(b"/storage/v1/bucket", host=host, domain="s3.example.com") == ("s3", "")

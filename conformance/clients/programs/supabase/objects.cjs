@@ -278,6 +278,57 @@ test('remove gives back what is gone, and leaves what is not his', async () => {
   bad(await stranger.from(files.bucketId).remove(['c']), '403', 'AccessDenied')
 })
 
+test('a version of an object: read, described, signed, copied, removed', async () => {
+  const files = service.from(await makeBucket({ public: true, versioningStatus: 'ENABLED' }))
+  const versions = []
+  for (const content of ['first', 'second']) {
+    good(await files.upload('a', content, { upsert: true }))
+    versions.push(good(await files.info('a')).version)
+  }
+  const [versionId] = versions
+  assert.notEqual(...versions)
+  assert.equal(await good(await files.download('a')).text(), 'second')
+  assert.equal(await good(await files.download('a', { versionId })).text(), 'first')
+  assert.equal(good(await files.info('a', { versionId })).size, 5)
+  assert.equal(await (await fetch(files.getPublicUrl('a', { versionId }).data.publicUrl)).text(), 'first')
+  const { signedUrl } = good(await files.createSignedUrl('a', 60, { versionId }))
+  assert.equal(await (await fetch(signedUrl)).text(), 'first')
+  assert.equal(await (await fetch(`${signedUrl}&versionId=${versions[1]}`)).text(), 'first')
+  good(await files.copy('a', 'restored', { sourceVersionId: versionId }))
+  assert.equal(await good(await files.download('restored')).text(), 'first')
+  assert.deepEqual(names(good(await files.remove([{ path: 'a', versionId }]))), ['a'])
+  bad(await files.download('a', { versionId }), '404', 'NoSuchKey')
+  bad(await files.info('a', { versionId }), '404', 'NoSuchKey')
+  bad(await files.createSignedUrl('a', 60, { versionId }), '404', 'NoSuchKey')
+  bad(await files.copy('a', 'again', { sourceVersionId: versionId }), '404', 'NoSuchKey')
+  assert.deepEqual(good(await files.remove([{ path: 'a', versionId }])), [])
+  assert.equal(await good(await files.download('a')).text(), 'second')
+})
+
+test('what is not done with versions is refused and not left out', async () => {
+  const files = await withFiles(['a'])
+  bad(await files.move('a', 'b', { sourceVersionId: 'x' }), '501', 'NotImplemented')
+  for (const options of [{ noncurrentVersions: 'include' }, { deleteMarkers: 'only' }, { exactMatch: true }]) {
+    bad(await files.list('', options), '400', 'InvalidRequest')
+    bad(await files.listV2(options), '400', 'InvalidRequest')
+  }
+  const plain = { noncurrentVersions: 'exclude', deleteMarkers: 'exclude', exactMatch: false }
+  assert.deepEqual(names(good(await files.list('', plain))), ['a'])
+  assert.deepEqual(names(good(await files.listV2(plain)).objects), ['a'])
+})
+
+test('a version that is not the caller\'s to see', async () => {
+  const files = service.from(await makeBucket({ public: false, versioningStatus: 'ENABLED' }))
+  good(await files.upload('a', 'first'))
+  const versionId = good(await files.info('a')).version
+  for (const caller of [alice, anon]) {
+    bad(await caller.from(files.bucketId).download('a', { versionId }), '404', 'NoSuchKey')
+    bad(await caller.from(files.bucketId).createSignedUrl('a', 60, { versionId }), '404', 'NoSuchKey')
+    assert.deepEqual(good(await caller.from(files.bucketId).remove([{ path: 'a', versionId }])), [])
+  }
+  assert.equal(await good(await files.download('a')).text(), 'first')
+})
+
 test('purgeCache is for the service role', async () => {
   const files = await withFiles(['a b/ü'])
   bad(await bob.from(files.bucketId).purgeCache('a b/ü'), '403', 'AccessDenied')
