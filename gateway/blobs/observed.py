@@ -18,6 +18,7 @@ S3_CALLS: Final = (
     "DeleteObject",
     "DeleteObjects",
     "GetObject",
+    "GetObjectTagging",
     "HeadObject",
     "ListMultipartUploads",
     "ListObjectsV2",

@@ -211,6 +211,6 @@ def test_every_alias_is_of_a_setting() -> None:
 def test_requests_go_by_the_pooler_and_keys_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     direct = "postgres://x/direct"
     assert Place.of_single_tenant(load_settings(), direct).database_url == direct
-    pooled = given(monkeypatch, ROWLOCK_DATABASE_POOL_URL="postgres://x/pool", DATABASE_URL=direct)
+    pooled = given(monkeypatch, DATABASE_POOL_URL="postgres://x/pool", DATABASE_URL=direct)
     assert Place.of_single_tenant(pooled, direct).database_url == "postgres://x/pool"
     assert control_database_url(pooled, direct) == direct

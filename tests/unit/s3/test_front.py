@@ -167,7 +167,7 @@ async def test_handler_gets_the_call_and_typed_input() -> None:
     assert (call.client_address, call.principal) == ("192.0.2.7", SIGNED)
     assert "cookie" not in json.loads(call.headers_json)
     assert (answer.status, answer.body) == (200, b"")
-    assert answer.log == RequestLog("HeadObject", "photos", "a b", "AKID")
+    assert answer.log == RequestLog("s3", "HeadObject", "photos", "a b", "AKID")
 
 
 async def test_refused_caller_costs_no_body_and_no_handler() -> None:
