@@ -361,6 +361,28 @@ def test_background_work_reaches_every_tenant(fleet: Fleet, a: Client, b: Client
             time.sleep(0.2)
 
 
+def test_import_and_fsck_and_transfer_of_one_tenant(fleet: Fleet, a: Client, b: Client, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"imported" * 10_000)
+    fleet.running.run("import", str(tmp_path), "imported", "--create", "--tenant", a.tenant_id)
+    assert a.s3.get_object(Bucket="imported", Key="large")["Body"].read() == b"imported" * 10_000
+    assert refusal(b.s3.head_bucket, Bucket="imported")[0] == 404
+    report = json.loads(fleet.running.run("fsck", "--tenant", a.tenant_id, "--backend", "file", "--json").stdout)
+    assert report["clean"]
+    transfers = f"/tenants/{a.tenant_id}/transfers"
+    assert fleet.admin("POST", transfers, {"kind": "move", "bucket": "imported", "backend": "nowhere"})[0] == 400
+    assert fleet.admin("GET", "/tenants/nobody/transfers")[0] == 404
+    status, made = fleet.admin("POST", transfers, {"kind": "move", "bucket": "imported", "backend": "file"})
+    assert (status, made["status"]) == (201, "running")
+    deadline = time.monotonic() + 30
+    while (found := fleet.admin("GET", f"{transfers}/{made['id']}")[1])["status"] == "running":
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    assert (found["status"], found["objects_left"]) == ("done", 0)
+    assert fleet.admin("GET", f"{transfers}?limit=1")[1]["transfers"] == [found]
+    assert fleet.admin("POST", f"{transfers}/{made['id']}/pause")[0] == 400
+    assert fleet.admin("GET", f"/tenants/{b.tenant_id}/transfers/{made['id']}")[0] == 404
+
+
 class TestAdmin:
     def test_key_is_required(self, fleet: Fleet) -> None:
         for key in (None, "", "wrong", ADMIN_KEY + "x", ADMIN_KEY[:-1]):

@@ -67,7 +67,7 @@ class S3Options(BaseModel):
 
     part_bytes: int = Field(8 * MEBIBYTE, ge=5 * MEBIBYTE, le=5 * GIBIBYTE)
     copy_max_bytes: int = Field(5 * GIBIBYTE, ge=1, le=5 * GIBIBYTE)
-    buffer_bytes: int = Field(64 * MEBIBYTE, ge=0)
+    buffer_bytes: int = Field(32 * MEBIBYTE, ge=0)
     """Parts on their way are held in memory up to this size altogether, further ones in temporary files."""
     threads: int = Field(16, ge=1, le=256)
     attempts: int = Field(3, ge=1, le=10)

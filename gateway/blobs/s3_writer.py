@@ -68,7 +68,8 @@ class S3Writer:
         self._key = workshop.keys.blob(blob_id)
         self._digester = digester
         self._serial = Serial(workshop.hashers)
-        self._gathered = bytearray()
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
         self._part: PartBuffer | None = None  # being filled
         self._full: deque[PartBuffer] = deque()
         self._sent: deque[tuple[Future[None], PartBuffer | None]] = deque()
@@ -93,8 +94,10 @@ class S3Writer:
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See BlobWriter."""
-        self._gathered += data
-        if len(self._gathered) >= PIECE_BYTES:
+        # Pieces are kept as they came: a growing buffer for each of many uploads tears holes into the heap.
+        self._gathered.append(bytes(data))
+        self._gathered_bytes += len(data)
+        if self._gathered_bytes >= PIECE_BYTES:
             await self._settle()
             self._absorb_gathered()
 
@@ -121,7 +124,7 @@ class S3Writer:
         self._release()
 
     def _absorb_gathered(self) -> None:
-        taken, self._gathered = self._gathered, bytearray()
+        taken, self._gathered, self._gathered_bytes = self._gathered, [], 0
         self._serial.start(self._absorb, taken)
 
     async def _settle(self) -> None:
@@ -183,9 +186,13 @@ class S3Writer:
 
     # What follows runs in threads.
 
-    def _absorb(self, data: bytearray) -> None:
+    def _absorb(self, pieces: list[bytes]) -> None:
         """Hash, and fill parts: all of them but the last have the same size, which some stores insist on."""
-        self._digester.update(data)
+        for piece in pieces:
+            self._digester.update(piece)
+            self._fill(piece)
+
+    def _fill(self, data: bytes) -> None:
         with memoryview(data) as rest:
             start = 0
             while start < len(rest):
