@@ -27,6 +27,8 @@ class Names:
     continuation_token: str
     download_token: str
     upload_token: str
+    pending_id: str
+    pending_token: str
     user_token: str
 
     def pairs(self) -> tuple[tuple[str, str], ...]:

@@ -54,7 +54,14 @@ _TRANSFERS: Final = Line(
     (_transfer, _transfer_within, _transfer_into),
 )
 
-_PENDING: Final = Line({"token": "e30.e30.e30"}, (lambda names: {"token": names.upload_token},))
+_PENDING: Final = Line(
+    {"token": "e30.e30.e30"},
+    (
+        lambda names: {"id": names.pending_id},
+        lambda names: {"token": names.pending_token},
+        lambda names: {"token": names.upload_token},
+    ),
+)
 
 LINES: Final[Mapping[str, Line]] = {
     "createBucket": Line(

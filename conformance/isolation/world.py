@@ -228,6 +228,7 @@ def _belongings(fleet: Fleet, other: Tenant) -> tuple[Names, tuple[str, ...]]:
     )
     token = tokens.mint({"role": "service_role"}, other.jwt_secret)
     download, upload_token = (_signed_url(fleet, other, token, kind, bucket, key) for kind in ("sign", "upload/sign"))
+    pending_id, pending_token = _waiting_upload(fleet, other, token, body)
     names = Names(
         tenant=other.id,
         bucket=bucket,
@@ -241,6 +242,8 @@ def _belongings(fleet: Fleet, other: Tenant) -> tuple[Names, tuple[str, ...]]:
         continuation_token=encode_token(shared_key),
         download_token=download,
         upload_token=upload_token,
+        pending_id=pending_id,
+        pending_token=pending_token,
         user_token=other.user_token(),
     )
     return names, tuple(canaries.values())
@@ -258,6 +261,29 @@ def _signed_url(fleet: Fleet, other: Tenant, token: str, kind: str, bucket: str,
         assert answer.status == 200, answer.body
         document = json.loads(answer.body)
         return str(document.get("signedURL") or document["url"]).partition("token=")[2]
+    finally:
+        wire.close()
+
+
+def _waiting_upload(fleet: Fleet, other: Tenant, token: str, body: bytes) -> tuple[str, str]:
+    """The id and the token of an upload that waits to be confirmed, under a name that both tenants have."""
+    wire = Wire(fleet.running.port)
+    path = f"/storage/v1/object/upload/sign/{SHARED_BUCKET}/{SHARED_KEY}"
+    host = ("Host", other.host)
+    try:
+        headers = (
+            host,
+            ("Authorization", f"Bearer {token}"),
+            ("Content-Type", "application/json"),
+            ("x-upsert", "true"),
+        )
+        signed = wire.send(Request("POST", path, headers, json.dumps({"confirm": True}).encode()))
+        document = json.loads(signed.body)
+        sent = wire.send(
+            Request("PUT", f"{path}?token={document['token']}", (host, ("Content-Type", "text/plain")), body)
+        )
+        assert sent.status == 200, sent.body
+        return document["id"], document["token"]
     finally:
         wire.close()
 
@@ -286,6 +312,8 @@ def _twins(others: Names) -> Names:
         continuation_token=encode_token(shared_key),
         download_token=_resigned(others.download_token, strange),
         upload_token=_resigned(others.upload_token, strange),
+        pending_id=_rolled(others.pending_id),
+        pending_token=_resigned(others.pending_token, strange),
         user_token=_resigned(others.user_token, strange),
     )
 
