@@ -21,11 +21,10 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "anon_key": ("ANON_KEY",),
     "max_object_bytes": ("UPLOAD_FILE_SIZE_LIMIT", "FILE_SIZE_LIMIT"),
     "max_put_bytes": ("UPLOAD_FILE_SIZE_LIMIT_STANDARD", "FILE_SIZE_LIMIT_STANDARD_UPLOAD"),
-    "upload_url_seconds": ("UPLOAD_SIGNED_URL_EXPIRATION_TIME", "SIGNED_UPLOAD_URL_EXPIRATION_TIME"),
+    "upload_url_seconds": ("UPLOAD_SIGNED_URL_EXPIRATION_TIME",),
     "empty_bucket_max_objects": ("STORAGE_EMPTY_BUCKET_MAX",),
     "backends": ("STORAGE_S3_BUCKET", "GLOBAL_S3_BUCKET"),
     "default_backend": ("STORAGE_S3_BUCKET", "GLOBAL_S3_BUCKET"),
-    "database_pool_url": ("DATABASE_POOL_URL",),
     "database_pool_size": ("DATABASE_MAX_CONNECTIONS",),
     "database_pool_timeout_seconds": ("DATABASE_CONNECTION_TIMEOUT",),
     "statement_timeout_seconds": ("DATABASE_STATEMENT_TIMEOUT",),
@@ -82,7 +81,7 @@ IGNORED: Final[Mapping[str, tuple[str, ...]]] = {
 else than what is done anyway."""
 
 _COMMON: Final = frozenset({
-    "ADMIN_API_KEYS", "ADMIN_PORT", "DATABASE_MAX_CONNECTIONS", "DATABASE_CONNECTION_TIMEOUT", "DATABASE_POOL_URL",
+    "ADMIN_API_KEYS", "ADMIN_PORT", "DATABASE_MAX_CONNECTIONS", "DATABASE_CONNECTION_TIMEOUT", 
     "DATABASE_STATEMENT_TIMEOUT", "FILE_SIZE_LIMIT", "IS_MULTITENANT", "LOG_LEVEL", "MULTI_TENANT", "REGION",
     "SERVER_HOST", "SERVER_PORT", "SERVER_ADMIN_PORT", "SERVER_ADMIN_API_KEYS", "X_FORWARDED_HOST_REGEXP",
 })  # fmt: skip

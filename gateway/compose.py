@@ -40,9 +40,9 @@ class Place:
 
     @classmethod
     def of_single_tenant(cls, settings: Settings, gateway_url: str) -> "Place":
-        """The database the gateway was started with, or its pooler, and all its connections."""
-        pooler = settings.database_pool_url
-        return cls(gateway_url if pooler is None else pooler.get_secret_value(), settings.database_pool_size)
+        """The database the gateway was started with, by way of its pooler where it has one, and all its connections."""
+        pool_url = settings.database_pool_url
+        return cls(gateway_url if pool_url is None else pool_url.get_secret_value(), settings.database_pool_size)
 
     @classmethod
     def of_tenant(cls, settings: Settings, tenant: StoredTenant) -> "Place":

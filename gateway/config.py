@@ -98,7 +98,10 @@ class Settings(BaseSettings):
         None, validation_alias="DATABASE_URL", description="Postgres to use instead of the embedded one"
     )
     database_pool_url: SecretStr | None = Field(
-        None, description="The same database through a transaction pooler, for requests"
+        None,
+        validation_alias="DATABASE_POOL_URL",
+        description="The same database through a transaction pooler (PgBouncer), for requests; DATABASE_URL leads "
+        "straight to it, for migrations",
     )
     postgres_bin: Path | None = Field(None, description="Directory of the Postgres programs for the embedded server")
     postgres_user: str | None = Field(None, description="System user of the embedded Postgres when started by root")

@@ -9,7 +9,7 @@ from gateway.auth.temporary import TemporaryKeys
 from gateway.auth.token_settings import UserTokens
 from gateway.config import Settings
 from gateway.context import Tenant
-from gateway.dispatch import Dispatch
+from gateway.dispatch import Dispatch, SignedPrefix
 from gateway.errors import StorageError
 from gateway.operations.services import Services
 from gateway.operations.table import OPERATIONS
@@ -78,14 +78,8 @@ def open_doors(
         send_idle_seconds=settings.send_idle_seconds,
         origins=frozenset(origin.strip() for origin in settings.rest_cors_origins.split(",")),
     )
-    dispatch = Dispatch(
-        sts,
-        rest,
-        rest_port=settings.rest_port,
-        domain=settings.domain,
-        signed_prefix=settings.s3_signed_prefix,
-    )
-    return Doors(dispatch, s3)
+    signed = SignedPrefix(sts, settings.s3_signed_prefix)
+    return Doors(Dispatch(signed, rest, rest_port=settings.rest_port, domain=settings.domain), s3)
 
 
 def temporary_keys(master_key: MasterKey) -> TemporaryKeys:

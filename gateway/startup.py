@@ -136,7 +136,7 @@ def main_database_url(settings: Settings) -> str | None:
 def check_tenants(settings: Settings) -> None:
     """Refuse settings that contradict each other. Raises StartupError."""
     if settings.database_pool_url is not None and settings.database_url is None and not settings.multi_tenant:
-        raise StartupError("ROWLOCK_DATABASE_POOL_URL is set but DATABASE_URL is not: migrations do not go by a pooler")
+        raise StartupError("DATABASE_POOL_URL is set but DATABASE_URL is not: migrations need a way past the pooler")
     if settings.admin_port is not None and settings.admin_api_key is None:
         raise StartupError("ROWLOCK_ADMIN_PORT is set but ROWLOCK_ADMIN_API_KEY is not: the admin API needs a key")
     # Not a rule of the settings model: what that refuses it repeats.
