@@ -25,7 +25,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "cdn_purge_key": ("CDN_PURGE_ENDPOINT_KEY",),
     "s_maxage_seconds": ("RESPONSE_S_MAXAGE",),
     "max_put_bytes": ("UPLOAD_FILE_SIZE_LIMIT_STANDARD", "FILE_SIZE_LIMIT_STANDARD_UPLOAD"),
-    "upload_url_seconds": ("UPLOAD_SIGNED_URL_EXPIRATION_TIME", "SIGNED_UPLOAD_URL_EXPIRATION_TIME"),
+    "upload_url_seconds": ("UPLOAD_SIGNED_URL_EXPIRATION_TIME",),
     "empty_bucket_max_objects": ("STORAGE_EMPTY_BUCKET_MAX",),
     "backends": ("STORAGE_S3_BUCKET", "GLOBAL_S3_BUCKET"),
     "default_backend": ("STORAGE_S3_BUCKET", "GLOBAL_S3_BUCKET"),

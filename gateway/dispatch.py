@@ -2,7 +2,7 @@
 
 On the S3 port ``/storage/v1`` is the JSON API and everything else is S3; under a bucket's own host name everything is
 S3. On the JSON API's port it is at the root and under the same prefix. S3 is under ``/s3`` of the API on either; what a
-client signed there is the whole path, and before ``/s3`` of that port what a proxy has taken off.
+client signed there is the whole path.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -48,12 +48,9 @@ class Mounts:
 class Dispatch:
     """An ASGI application that hands each request to one front, saying in ``root_path`` where that is mounted."""
 
-    def __init__(
-        self, s3: Front, rest: Front, *, rest_port: int | None, domain: str | None, signed_prefix: str = ""
-    ) -> None:
+    def __init__(self, s3: Front, rest: Front, *, rest_port: int | None, domain: str | None) -> None:
         self._s3: Final = s3
         self._rest: Final = rest
-        self._signed_prefix: Final = signed_prefix
         self._mounts: Final = Mounts(rest_port=rest_port, domain=domain)
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -67,12 +64,25 @@ class Dispatch:
             return False, scope
         path: bytes = scope["raw_path"]
         if _is_under(path, mount + _S3):
-            taken_off = "" if mount else self._signed_prefix
-            signed = {"raw_path": taken_off.encode("ascii") + path, "root_path": taken_off + mount + _S3}
-            return False, {**scope, **signed}
+            return False, {**scope, "root_path": mount + _S3}
         return True, {**scope, "root_path": mount}
 
 
 def _is_under(path: bytes, mount: str) -> bool:
     prefix = mount.encode("ascii")
     return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in (b"", b"/")
+
+
+class SignedPrefix:
+    """An ASGI application before S3's: on the JSON API's port it puts back what a proxy took off before ``/s3``, since
+    that is what the client signed."""
+
+    def __init__(self, s3: Front, prefix: str) -> None:
+        self._s3: Final = s3
+        self._prefix: Final = prefix
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope.get("root_path") == _S3:
+            whole = self._prefix.encode("ascii") + scope["raw_path"]
+            scope = {**scope, "raw_path": whole, "root_path": self._prefix + _S3}
+        await self._s3(scope, receive, send)

@@ -10,7 +10,7 @@ from gateway.auth.temporary import TemporaryKeys
 from gateway.auth.token_settings import UserTokens
 from gateway.config import Settings
 from gateway.context import Tenant
-from gateway.dispatch import Dispatch
+from gateway.dispatch import Dispatch, SignedPrefix
 from gateway.errors import StorageError
 from gateway.jobs.cdn import PurgeEndpoint
 from gateway.operations.services import Services
@@ -103,13 +103,8 @@ def open_doors(
         send_idle_seconds=settings.send_idle_seconds,
         origins=frozenset(origin.strip() for origin in settings.rest_cors_origins.split(",")),
     )
-    dispatch = Dispatch(
-        front,
-        rest,
-        rest_port=settings.rest_port,
-        domain=settings.domain,
-        signed_prefix=settings.s3_signed_prefix,
-    )
+    signed = SignedPrefix(front, settings.s3_signed_prefix)
+    dispatch = Dispatch(signed, rest, rest_port=settings.rest_port, domain=settings.domain)
     return Doors(front, rest, s3.refuse, dispatch)
 
 

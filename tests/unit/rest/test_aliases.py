@@ -186,7 +186,7 @@ def test_the_page_says_of_every_variable_what_the_code_does() -> None:
     page = Path(__file__).resolve().parents[3] / "docs" / "migrate-from-supabase.md"
     understood: dict[str, set[str]] = {}
     harmless: dict[str, tuple[str, ...]] = {}
-    for line in page.read_text("utf-8").partition("## Settings")[2].splitlines():
+    for line in page.read_text("utf-8").partition("## Settings")[2].partition("\n## ")[0].splitlines():
         cells = [re.findall(r"`([^`]+)`", cell) for cell in line.strip("|").split("|")]
         if not line.startswith("|") or not cells[0]:
             continue
@@ -195,7 +195,7 @@ def test_the_page_says_of_every_variable_what_the_code_does() -> None:
                 understood[variable] = set(cells[1])
         else:
             harmless[cells[0][0]] = tuple(cells[1])
-    by_variable: dict[str, set[str]] = {name: {name} for name in ("DATABASE_URL", "DATABASE_POOL_URL")}
+    by_variable = {name: {name} for name in ("DATABASE_URL", "DATABASE_POOL_URL")}
     for field, names in aliases.ALIASES.items():
         for name in names:
             by_variable.setdefault(name, set()).add(f"ROWLOCK_{field.upper()}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dispatch import Dispatch, Mounts
+from gateway.dispatch import Dispatch, Mounts, SignedPrefix
 
 
 async def seen(
@@ -76,7 +76,7 @@ async def test_what_a_proxy_took_off_is_put_back_before_s3(path: bytes, port: in
     async def rest(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError(scope["raw_path"])
 
-    dispatch = Dispatch(s3, rest, rest_port=5000, domain=None, signed_prefix="/storage/v1")
+    dispatch = Dispatch(SignedPrefix(s3, "/storage/v1"), rest, rest_port=5000, domain=None)
     await dispatch({"raw_path": path, "headers": [], "server": ("127.0.0.1", port)}, None, None)
     assert answers == [expected]
 
