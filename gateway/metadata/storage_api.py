@@ -180,10 +180,14 @@ async def find_rows(session: Session, scope: Scope, bucket: str, keys: Sequence[
     return list(map(_object, await session.fetch(scope, _SQL["find_rows"], bucket=bucket, keys=list(keys))))
 
 
-async def find_version_row(session: Session, scope: Scope, bucket: str, key: str, version_id: str) -> ObjectRow | None:
-    """One version (``null`` names the one without an id) if the caller sees it; no delete marker."""
-    rows = await session.fetch(scope, _SQL["find_version_row"], bucket=bucket, key=key, version_id=version_id)
-    return _object(rows[0]) if rows else None
+async def find_version_rows(
+    session: Session, scope: Scope, bucket: str, versions: Sequence[tuple[str, str]]
+) -> list[tuple[ObjectRow, str]]:
+    """Those of these versions, by key and id (``null`` names the one without), that the caller sees, each with its id;
+    no delete markers. In no order."""
+    keys, version_ids = [key for key, _ in versions], [version_id for _, version_id in versions]
+    rows = await session.fetch(scope, _SQL["find_version_rows"], bucket=bucket, keys=keys, version_ids=version_ids)
+    return [(_object(row), row[13]) for row in rows]
 
 
 async def search(

@@ -69,10 +69,10 @@ async def find_row(services: Services, call: Call, bucket: str, key: str, versio
     """The row of an object, or of one version, as the caller sees it. Raises NoSuchBucket, NoSuchKey, NoSuchVersion,
     AccessDenied."""
     if version_id is not None:
-        found = await storage_api.find_version_row(services.session, call.scope, bucket, key, version_id)
-        if found is None:
+        found = await storage_api.find_version_rows(services.session, call.scope, bucket, [(key, version_id)])
+        if not found:
             raise await access.missing_version(services, call, bucket, key, version_id)
-        return found
+        return found[0][0]
     rows = await storage_api.find_rows(services.session, call.scope, bucket, [key])
     if not rows:
         raise await access.missing_key(services, call, bucket, key)
@@ -92,11 +92,10 @@ async def remove_objects(
     not there, or not the caller's to see or delete, is left out without a word."""
     rows = await storage_api.find_rows(services.session, call.scope, bucket, keys) if keys else []
     doomed = [Doomed(row.name) for row in rows]
-    for key, version_id in versions:
-        found = await storage_api.find_version_row(services.session, call.scope, bucket, key, version_id)
-        if found is not None:
-            rows.append(found)
-            doomed.append(Doomed(key, version_id))
+    if versions:
+        for row, version_id in await storage_api.find_version_rows(services.session, call.scope, bucket, versions):
+            rows.append(row)
+            doomed.append(Doomed(row.name, version_id))
     if not rows:
         return []
     done = await objects.delete_objects(services.session, call.scope, bucket, doomed)

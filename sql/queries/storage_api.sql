@@ -47,19 +47,21 @@ FROM storage.objects AS o
 WHERE o.bucket_id = %(bucket)s::text AND o.name = ANY (%(keys)s::text[]) AND o.archived_at IS NULL
     AND NOT o.is_delete_marker;
 
--- name: find_version_row
--- One version by its id ('null' for the one without), which is no delete marker, as find_rows shows a row.
+-- name: find_version_rows
+-- Versions by their keys and ids ('null' for the one without), which are no delete markers, as find_rows shows a row.
 SELECT o.id, o.bucket_id, o.name, o.owner, o.owner_id, o.version, o.created_at, o.updated_at, o.last_accessed_at,
-    o.metadata, o.user_metadata, o.size_bytes, o.etag
-FROM storage.objects AS o
-WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C" AND NOT o.is_delete_marker
-    AND o.archived_at IS NULL AND CASE WHEN o.is_versioned THEN o.version ELSE 'null' END = %(version_id)s::text
+    o.metadata, o.user_metadata, o.size_bytes, o.etag, asked.version_id
+FROM unnest(%(keys)s::text[], %(version_ids)s::text[]) AS asked (name, version_id)
+JOIN storage.objects AS o ON o.bucket_id = %(bucket)s::text AND o.name = asked.name COLLATE "C"
+WHERE o.archived_at IS NULL AND NOT o.is_delete_marker
+    AND CASE WHEN o.is_versioned THEN o.version ELSE 'null' END = asked.version_id
 UNION ALL
 SELECT o.id, o.bucket_id, o.name, o.owner, o.owner_id, o.version, o.created_at, o.updated_at, o.last_accessed_at,
-    o.metadata, o.user_metadata, o.size_bytes, o.etag
-FROM storage.objects AS o
-WHERE o.bucket_id = %(bucket)s::text AND o.name = %(key)s::text COLLATE "C" AND NOT o.is_delete_marker
-    AND o.archived_at IS NOT NULL AND o.archived_version = %(version_id)s::text COLLATE "C";
+    o.metadata, o.user_metadata, o.size_bytes, o.etag, asked.version_id
+FROM unnest(%(keys)s::text[], %(version_ids)s::text[]) AS asked (name, version_id)
+JOIN storage.objects AS o ON o.bucket_id = %(bucket)s::text AND o.name = asked.name COLLATE "C"
+WHERE o.archived_at IS NOT NULL AND NOT o.is_delete_marker
+    AND o.archived_version = asked.version_id COLLATE "C";
 
 -- name: search
 SELECT found.name, found.id, found.updated_at, found.created_at, found.last_accessed_at, found.metadata

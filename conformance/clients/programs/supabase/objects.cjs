@@ -303,6 +303,9 @@ test('a version of an object: read, described, signed, copied, removed', async (
   bad(await files.copy('a', 'again', { sourceVersionId: versionId }), '404', 'NoSuchKey')
   assert.deepEqual(good(await files.remove([{ path: 'a', versionId }])), [])
   assert.equal(await good(await files.download('a')).text(), 'second')
+  const both = good(await files.remove(['restored', { path: 'a', versionId: versions[1] }, { path: 'a', versionId: 'none' }]))
+  assert.deepEqual(names(both).sort(), ['a', 'restored'])
+  assert.deepEqual(good(await files.list()), [])
 })
 
 test('what is not done with versions is refused and not left out', async () => {
