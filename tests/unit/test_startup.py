@@ -6,7 +6,8 @@ from pydantic import SecretStr
 from gateway.compose import Place, control_database_url
 from gateway.config import Settings
 from gateway.errors import StartupError
-from gateway.startup import check_cdn, check_tenants, main_database_url
+from gateway.preflight import check_cdn, check_tenants
+from gateway.startup import main_database_url
 
 
 @pytest.mark.parametrize(

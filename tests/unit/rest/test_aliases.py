@@ -13,7 +13,7 @@ from gateway.commands.config import load_settings, settings_table
 from gateway.compose import Place, control_database_url
 from gateway.config import Settings
 from gateway.errors import StartupError
-from gateway.startup import check_tenants, warn_of_ignored
+from gateway.preflight import check_tenants, warn_of_ignored
 
 SECRET = "a secret of more than thirty-two characters"
 
