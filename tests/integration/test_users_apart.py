@@ -13,6 +13,7 @@ asked about an object that is not there.
 import asyncio
 import contextlib
 import secrets
+import uuid
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -183,6 +184,9 @@ def _belongings(gateway: RunningGateway, keys: Credentials) -> tuple[Names, tupl
         continuation_token=encode_token(shared_key),
         download_token=strange,
         upload_token=strange,
+        # a random number that only who had the URL signed is told: there is none to guess
+        pending_id=str(uuid.uuid4()),
+        pending_token=strange,
         user_token=strange,
     )
     return names, canaries
