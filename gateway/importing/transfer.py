@@ -15,8 +15,8 @@ from gateway.context import Call
 from gateway.errors import StorageError
 from gateway.importing.source import Source, SourceFacts, SourceObject
 from gateway.jobs.throttle import Throttle
+from gateway.operations.completion import MAX_PARTS
 from gateway.operations.multipart import (
-    MAX_PARTS,
     abort_multipart_upload,
     complete_multipart_upload,
     create_multipart_upload,

@@ -5,14 +5,14 @@ caller of ``receive()``; :meth:`BodyStream.verify` is the last word before an ob
 """
 
 import asyncio
-import binascii
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from gateway.errors import CATALOGUE, StorageError
+from gateway.wire.announced import Announced, announcements, checksum_value, decoded_length, required, trailer_names
 from gateway.wire.checksums import CHECKSUM_ALGORITHMS, new_hash
 from gateway.wire.request import RawRequest
 
@@ -59,17 +59,6 @@ class BodyLimits:
     min_bytes_per_second: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Announced:
-    """What the head promises about the content. A checksum without value comes in a trailer, or is only computed."""
-
-    sha256: bytes | None
-    md5: bytes | None
-    algorithm: str | None
-    value: bytes | None
-    in_trailer: bool
-
-
 class BodyStream:
     """The decoded content of one request, readable once.
 
@@ -91,7 +80,7 @@ class BodyStream:
         length: int | None,
         transfer_length: int | None,
         decoder: ChunkDecoder | None,
-        announced: _Announced,
+        announced: Announced,
     ) -> None:
         self._receive = receive
         self._limits = limits
@@ -108,7 +97,7 @@ class BodyStream:
         self._rate = _Rate(limits.min_bytes_per_second)
         self.length = length
         self.checksum: tuple[str, str] | None = None
-        self.required_digests = _required(announced)
+        self.required_digests = required(announced)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The decoded pieces, never empty ones.
@@ -237,7 +226,7 @@ class BodyStream:
             text = self._decoder.trailers.get(name)
             if text is None:
                 raise StorageError("MalformedTrailerError")
-            expected = _checksum_value(algorithm, text)
+            expected = checksum_value(algorithm, text)
         if expected is not None and digests[algorithm] != expected:
             raise StorageError(
                 "BadDigest", f"The {algorithm.upper()} you specified did not match the calculated checksum."
@@ -292,7 +281,7 @@ def local_body(
     ``checksum`` is an algorithm and its digest; BadDigest is raised for bytes that differ from it or from ``md5``.
     """
     algorithm, value = checksum or (None, None)
-    announced = _Announced(None, md5, algorithm, value, in_trailer=False)
+    announced = Announced(None, md5, algorithm, value, in_trailer=False)
     return BodyStream(
         receive,
         BodyLimits(idle_seconds=_LOCAL_IDLE_SECONDS, min_bytes_per_second=0),
@@ -325,96 +314,21 @@ def open_body(
     if length_required and request.content_length is None and not request.is_chunked:
         raise StorageError("MissingContentLength")
     transfer_length = None if request.is_chunked else request.content_length or 0
-    trailer_names = _trailer_names(request)
+    names = trailer_names(request)
     decoder = None
     length = transfer_length
     if payload.is_streaming:
-        length = _decoded_length(request)
+        length = decoded_length(request)
         try:
-            decoder = payload.decoder(decoded_length=length, trailer_names=trailer_names)
+            decoder = payload.decoder(decoded_length=length, trailer_names=names)
         except Exception as error:
             raise _refusal(error) from None
-    elif trailer_names:
+    elif names:
         raise StorageError("InvalidRequest", "x-amz-trailer needs a streaming payload.")
     if length is not None and length > max_bytes:
         raise _too_large(length, max_bytes)
-    announced = _announcements(request, payload, trailer_names)
+    announced = announcements(request, payload.sha256, names)
     return BodyStream(receive, limits, max_bytes, length, transfer_length, decoder, announced)
-
-
-def _decoded_length(request: RawRequest) -> int:
-    text = request.header_bytes(b"x-amz-decoded-content-length")
-    if text is None:
-        raise StorageError("MissingContentLength")
-    if not text.isdigit() or len(text) > 19:
-        raise StorageError(
-            "InvalidArgument",
-            "x-amz-decoded-content-length is not a valid length.",
-            ArgumentName="x-amz-decoded-content-length",
-        )
-    return int(text)
-
-
-def _trailer_names(request: RawRequest) -> tuple[str, ...]:
-    value = request.header(b"x-amz-trailer")
-    if value is None:
-        return ()
-    return tuple(name.strip().lower() for name in value.split(",") if name.strip())
-
-
-def _announcements(request: RawRequest, payload: Payload, trailer_names: tuple[str, ...]) -> _Announced:
-    given = [(name, value) for key, value in request.headers if (name := _CHECKSUM_HEADERS.get(key)) is not None]
-    trailing = [name.removeprefix(_CHECKSUM_PREFIX) for name in trailer_names]
-    if any(name not in CHECKSUM_ALGORITHMS for name in trailing):
-        raise StorageError("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
-    if len(given) + len(trailing) > 1:
-        raise StorageError("InvalidRequest", "Expecting a single x-amz-checksum- header")
-    algorithm = value = None
-    if given:
-        algorithm = given[0][0]
-        value = _checksum_value(algorithm, given[0][1].decode("latin-1"))
-    elif trailing:
-        algorithm = trailing[0]
-    wanted = request.header(b"x-amz-sdk-checksum-algorithm")
-    if wanted is not None:
-        wanted = wanted.lower()
-        if wanted not in CHECKSUM_ALGORITHMS or algorithm not in (None, wanted):
-            raise StorageError("InvalidRequest", "Value for x-amz-sdk-checksum-algorithm header is invalid.")
-    return _Announced(payload.sha256, _content_md5(request), algorithm or wanted, value, bool(trailing))
-
-
-def _required(announced: _Announced) -> frozenset[str]:
-    names = set()
-    if announced.sha256 is not None:
-        names.add("sha256")
-    if announced.md5 is not None:
-        names.add("md5")
-    if announced.algorithm is not None:
-        names.add(announced.algorithm)
-    return frozenset(names)
-
-
-def _content_md5(request: RawRequest) -> bytes | None:
-    value = request.header_bytes(b"content-md5")
-    if value is None:
-        return None
-    try:
-        digest = b64decode(value, validate=True)
-    except binascii.Error:
-        digest = b""
-    if len(digest) != 16:
-        raise StorageError("InvalidDigest", "The Content-MD5 you specified was invalid.")
-    return digest
-
-
-def _checksum_value(algorithm: str, text: str) -> bytes:
-    try:
-        value = b64decode(text.encode("latin-1"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        value = b""
-    if len(value) != CHECKSUM_ALGORITHMS[algorithm]:
-        raise StorageError("BadDigest", f"Value for {_CHECKSUM_PREFIX}{algorithm} header is invalid.")
-    return value
 
 
 def _too_large(size_bytes: int, max_bytes: int) -> StorageError:
