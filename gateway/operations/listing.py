@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.context import Call
-from gateway.metadata import keyspace, objects
+from gateway.metadata import keyspace, listings
 from gateway.metadata.records import ListedObject
 from gateway.operations import access, owners
 from gateway.operations.services import Services
@@ -50,7 +50,7 @@ async def walk(
     limit = min(max_keys, MAX_KEYS)
     # One more than asked tells whether there is more.
     wanted = limit + 1 if limit > 0 else 0
-    found = await objects.list_objects(services.session, call.scope, bucket, keys, prefix, delimiter, wanted)
+    found = await listings.list_objects(services.session, call.scope, bucket, keys, prefix, delimiter, wanted)
     if not found:
         await access.require_listing(services, call, bucket)
     return Page(found[:limit], len(found) > limit)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from gateway.context import Call
 from gateway.errors import StorageError
-from gateway.metadata import buckets, keyspace, objects
+from gateway.metadata import buckets, keyspace, listings, objects
 from gateway.metadata.keyspace import KeyRange
 from gateway.metadata.records import ListedVersion, ObjectRecord, VersioningStatus
 from gateway.operations import access, owners
@@ -152,7 +152,7 @@ async def _walk(services: Services, call: Call, asked: ListObjectVersionsInput, 
         delimiter and keyspace.common_prefix(key_marker, prefix, delimiter)
     )
     if version_marker and is_inside:
-        position = await objects.version_position(
+        position = await listings.version_position(
             services.session, call.scope, asked.bucket, key_marker, version_marker
         )
         if position is None:
@@ -160,7 +160,7 @@ async def _walk(services: Services, call: Call, asked: ListObjectVersionsInput, 
             keys = KeyRange(max(key_marker, prefix), keys.upper)
         else:
             inside = (key_marker, position)
-    found = await objects.list_versions(
+    found = await listings.list_versions(
         services.session, call.scope, asked.bucket, keys, inside, prefix, delimiter, page_size
     )
     if not found:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.metadata import keyspace, objects
+from gateway.metadata import keyspace, listings
 from gateway.metadata.embedded import Databases
 from gateway.metadata.session import Session
 from tests.integration.conftest import SERVICE, user
@@ -57,7 +57,7 @@ def test_pages_equal_the_model(module_database, connection, keys, prefix, delimi
         found: list[tuple[str, bool]] = []
         lower = ""
         try:
-            while page := await objects.list_objects(
+            while page := await listings.list_objects(
                 session, role, "model", keyspace.within(prefix, lower=lower), prefix, delimiter, page_size
             ):
                 assert len(page) <= page_size

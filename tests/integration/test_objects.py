@@ -7,7 +7,7 @@ import pytest
 
 from gateway.blobs.protocol import new_blob_id
 from gateway.errors import StorageError
-from gateway.metadata import buckets, configurations, engine, keyspace, multipart, objects
+from gateway.metadata import buckets, configurations, engine, keyspace, listings, multipart, objects
 from gateway.metadata.configurations import Kind
 from gateway.metadata.embedded import Databases
 from gateway.metadata.records import DeleteOutcome, Doomed, Headers, NewObject
@@ -77,7 +77,7 @@ class TestPolicies:
         assert await objects.find_object(session, BOB, "docs", mine) is None
         everything = keyspace.within("")
         names = [
-            [entry.name for entry in await objects.list_objects(session, scope, "docs", everything, "", None, 10)]
+            [entry.name for entry in await listings.list_objects(session, scope, "docs", everything, "", None, 10)]
             for scope in (ALICE, BOB, ANON)
         ]
         assert names == [[mine, "pub/page"], ["pub/page"], ["pub/page"]]

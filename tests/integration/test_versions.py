@@ -10,7 +10,7 @@ import pytest
 
 from gateway.blobs.protocol import new_blob_id
 from gateway.errors import StorageError
-from gateway.metadata import buckets, engine, keyspace, objects
+from gateway.metadata import buckets, engine, keyspace, listings, objects
 from gateway.metadata.embedded import Databases
 from gateway.metadata.records import (
     Attributes,
@@ -54,7 +54,7 @@ async def delete(session: Session, key: str, version_id: str | None = None, scop
 
 
 async def listed(session: Session, page_size: int = 100, scope: Any = SERVICE) -> list[ListedVersion]:
-    return await objects.list_versions(session, scope, "docs", keyspace.within(""), None, "", None, page_size)
+    return await listings.list_versions(session, scope, "docs", keyspace.within(""), None, "", None, page_size)
 
 
 async def suspend(session: Session) -> None:
