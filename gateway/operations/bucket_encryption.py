@@ -12,7 +12,7 @@ from gateway.encryption.keys import SSE_KMS, SSE_S3
 from gateway.errors import StorageError
 from gateway.metadata import configurations
 from gateway.metadata.configurations import Kind
-from gateway.operations import access, encryption
+from gateway.operations import access, encryption_headers
 from gateway.operations.services import Services
 from gateway.operations.shapes import (
     DeleteBucketEncryptionInput,
@@ -82,12 +82,12 @@ def _document(services: Services, configuration: ServerSideEncryptionConfigurati
                 "InvalidArgument", "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms"
             )
         return {"algorithm": SSE_S3}
-    if default.sse_algorithm in encryption.NOT_OFFERED:
+    if default.sse_algorithm in encryption_headers.NOT_OFFERED:
         raise StorageError("NotImplemented", Element="SSEAlgorithm")
     if default.sse_algorithm != SSE_KMS:
         raise StorageError("MalformedXML")
     document = {
         "algorithm": SSE_KMS,
-        "kms_key_id": encryption.kms_key_id(services.encryption, default.kms_master_key_id),
+        "kms_key_id": encryption_headers.kms_key_id(services.encryption, default.kms_master_key_id),
     }
     return {**document, "bucket_key_enabled": True} if rule.bucket_key_enabled else document

@@ -19,6 +19,7 @@ from gateway.operations import (
     annotations,
     checksums,
     encryption,
+    encryption_headers,
     expiration,
     object_lock,
     upload,
@@ -79,8 +80,8 @@ async def copy_object(services: Services, call: Call, asked: CopyObjectInput) ->
     access.refuse_unimplemented_writing(asked)
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
     granted, owner_id = await acl.for_new_object(services, call, asked)
-    wanted = encryption.requested(services.encryption, call, asked)
-    source_customer = encryption.customer_key(services.encryption, call, asked, source=True)
+    wanted = encryption_headers.requested(services.encryption, call, asked)
+    source_customer = encryption_headers.customer_key(services.encryption, call, asked, source=True)
     new_tags = (header_tags(asked.tagging) or {}) if asked.tagging_directive == "REPLACE" else None
     kept = replace(object_lock.attributes_from(asked), acl=granted)
     for _ in range(_ATTEMPTS):

@@ -14,7 +14,7 @@ from gateway.errors import StorageError
 from gateway.metadata import multipart, objects
 from gateway.metadata.errors import DefaultEncryptionDiffers, OutcomeUnknown
 from gateway.metadata.records import Headers, UploadForPart
-from gateway.operations import access, acl, checksums, encryption, expiration, owners, upload
+from gateway.operations import access, acl, checksums, encryption, encryption_headers, expiration, owners, upload
 from gateway.operations.completion import MAX_PARTS, chosen_parts, completed, in_order, manifest
 from gateway.operations.content import open_content
 from gateway.operations.copying import find_source
@@ -55,7 +55,7 @@ async def create_multipart_upload(
     kind = checksums.upload_type(asked.checksum_algorithm, asked.checksum_type)
     granted, owner_id = await acl.for_new_object(services, call, asked)
     attributes = replace(attributes_from(asked), acl=granted)
-    wanted = encryption.requested(services.encryption, call, asked)
+    wanted = encryption_headers.requested(services.encryption, call, asked)
     defaults = services.encryption.defaults
     upload_id = upload.new_version()
     for attempt in range(_WRITE_ATTEMPTS):
@@ -97,7 +97,7 @@ async def upload_part(services: Services, call: Call, asked: UploadPartInput) ->
     limit = services.limits.max_put_bytes
     if asked.body.length is not None and asked.body.length > limit:
         raise StorageError("EntityTooLarge", ProposedSize=str(asked.body.length), MaxSizeAllowed=str(limit))
-    customer = encryption.customer_key(services.encryption, call, asked)
+    customer = encryption_headers.customer_key(services.encryption, call, asked)
     begun = await multipart.probe_part(
         services.session, call.scope, asked.upload_id, asked.bucket, asked.key, asked.body.length
     )
@@ -126,8 +126,8 @@ async def upload_part_copy(services: Services, call: Call, asked: UploadPartCopy
     """Make a part out of (a range of) an object."""
     _require_part_number(asked.part_number)
     access.refuse_unimplemented_writing(asked)
-    customer = encryption.customer_key(services.encryption, call, asked)
-    source_customer = encryption.customer_key(services.encryption, call, asked, source=True)
+    customer = encryption_headers.customer_key(services.encryption, call, asked)
+    source_customer = encryption_headers.customer_key(services.encryption, call, asked, source=True)
     begun = await multipart.probe_part(services.session, call.scope, asked.upload_id, asked.bucket, asked.key, None)
     cipher = encryption.unlock_upload(services.encryption, begun.encryption, customer)
     for _ in range(_READ_ATTEMPTS):
@@ -168,7 +168,7 @@ async def complete_multipart_upload(
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html)."""
     wanted = in_order(asked.multipart_upload.parts if asked.multipart_upload else ())
     condition = write_condition(asked.if_match, asked.if_none_match) or NO_WRITE_CONDITION
-    customer = encryption.customer_key(services.encryption, call, asked)
+    customer = encryption_headers.customer_key(services.encryption, call, asked)
     how: dict[str, Any] = {}
     try:
         async with services.session.transaction(call.scope) as transaction:

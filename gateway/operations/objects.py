@@ -12,7 +12,17 @@ from gateway.errors import StorageError
 from gateway.metadata import objects
 from gateway.metadata.errors import DefaultEncryptionDiffers
 from gateway.metadata.records import NO_ATTRIBUTES, Attributes, Checksum, Headers, NewObject, ObjectRecord
-from gateway.operations import access, acl, checksums, encryption, expiration, object_lock, upload, versions
+from gateway.operations import (
+    access,
+    acl,
+    checksums,
+    encryption,
+    encryption_headers,
+    expiration,
+    object_lock,
+    upload,
+    versions,
+)
 from gateway.operations.content import open_content
 from gateway.operations.delivery import LocalFile, Wording
 from gateway.operations.encryption import Wanted
@@ -71,7 +81,7 @@ async def put_object(
     defaults = services.encryption.defaults
     backend = None
     try:
-        wanted = encryption.requested(services.encryption, call, asked)
+        wanted = encryption_headers.requested(services.encryption, call, asked)
     except StorageError:
         # A bucket policy that denies such a write is named first, as S3 does.
         if call.principal.role in access.BOUND_ROLES:
@@ -165,8 +175,8 @@ async def read_object(
     Raises StorageError(TemporaryRedirect) where the call lets somebody else answer. The body is then, or may be, a
     ``LocalFile``.
     """
-    encryption.refuse_method_on_read(asked)
-    customer = encryption.customer_key(services.encryption, call, asked)
+    encryption_headers.refuse_method_on_read(asked)
+    customer = encryption_headers.customer_key(services.encryption, call, asked)
     for _ in range(_READ_ATTEMPTS):
         record = await _find(services, call, asked, with_content=True)
         cipher = encryption.unlock(services.encryption, record.attributes.encryption, customer)
@@ -241,8 +251,8 @@ async def describe_object(
     services: Services, call: Call, asked: HeadObjectInput
 ) -> tuple[HeadObjectOutput, ObjectRecord]:
     """The same with the row."""
-    encryption.refuse_method_on_read(asked)
-    customer = encryption.customer_key(services.encryption, call, asked)
+    encryption_headers.refuse_method_on_read(asked)
+    customer = encryption_headers.customer_key(services.encryption, call, asked)
     record = await _find(services, call, asked, with_content=False)
     encryption.unlock(services.encryption, record.attributes.encryption, customer)
     span, selected, status_fields = _selection(asked, record)
@@ -261,7 +271,7 @@ async def get_object_attributes(
     services: Services, call: Call, asked: GetObjectAttributesInput
 ) -> GetObjectAttributesOutput:
     """Facts of an object, those that were asked for."""
-    customer = encryption.customer_key(services.encryption, call, asked)
+    customer = encryption_headers.customer_key(services.encryption, call, asked)
     record = await versions.find_stored_object(services, call, asked.bucket, asked.key, asked.version_id)
     encryption.unlock(services.encryption, record.attributes.encryption, customer)
     wanted = {name for item in asked.object_attributes for name in item.replace(" ", "").split(",")}

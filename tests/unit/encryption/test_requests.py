@@ -19,13 +19,12 @@ from gateway.operations.encryption import (
     Wanted,
     answer,
     answer_written,
-    customer_key,
     new_cipher,
-    requested,
     shared_cipher,
     unlock,
     unlock_upload,
 )
+from gateway.operations.encryption_headers import customer_key, requested
 from gateway.tenants.secrets import MasterKey
 
 CALL = Call(
