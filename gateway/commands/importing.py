@@ -3,9 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -17,6 +14,7 @@ from gateway.app import request_limits
 from gateway.blobs.s3_options import S3Options
 from gateway.commands.config import load_settings
 from gateway.commands.place import Located, OfTenant, located
+from gateway.commands.progress import every_second
 from gateway.compose import open_encryption, writing_room
 from gateway.config import MEBIBYTE, Settings
 from gateway.context import SERVICE_ROLE, AuthMethod, Call, Principal, Tenant
@@ -31,7 +29,6 @@ from gateway.operations.shapes import CreateBucketInput, HeadBucketInput
 from gateway.telemetry.logging import configure_logging
 from gateway.tenants.secrets import MasterKey
 
-_REPORT_SECONDS: Final = 1.0
 _PAUSED: Final = 3
 _OPERATION: Final = "rowlock.import"
 
@@ -118,7 +115,9 @@ def import_objects(
         threads=max(16, 2 * concurrency),
     )
     rate = None if max_mib_per_second is None else max_mib_per_second * MEBIBYTE
-    pace = ImportPace(concurrency=max(1, concurrency), bytes_per_second=rate, report=_reporter(), would_import=_show)
+    pace = ImportPace(
+        concurrency=max(1, concurrency), bytes_per_second=rate, report=every_second(_told), would_import=_show
+    )
     with located(settings, tenant) as place:
         try:
             report = asyncio.run(_work(settings, place, opened, plan, pace, create=create))
@@ -229,14 +228,6 @@ def _show(key: str, size_bytes: int) -> None:
     print(f"{size_bytes}\t{key if key.isprintable() else ascii(key)}")
 
 
-def _reporter() -> Callable[[ImportReport], None]:
-    shown = time.monotonic()
-
-    def report(progress: ImportReport) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= _REPORT_SECONDS:
-            shown = time.monotonic()
-            done = f"{progress.objects} objects, {progress.size_bytes} bytes"
-            print(f"{done}, {progress.there_before} here before, {progress.failed} failed", file=sys.stderr)
-
-    return report
+def _told(progress: ImportReport) -> str:
+    done = f"{progress.objects} objects, {progress.size_bytes} bytes"
+    return f"{done}, {progress.there_before} here before, {progress.failed} failed"

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from gateway.blobs.locator import BlobStores
 from gateway.commands.buckets import require_backend
 from gateway.commands.config import load_settings
 from gateway.commands.place import Located, OfTenant, located
+from gateway.commands.progress import every_second
 from gateway.compose import writing_room
 from gateway.config import MEBIBYTE, Settings
 from gateway.errors import StartupError, StorageError
@@ -23,7 +23,6 @@ from gateway.metadata import moving
 from gateway.metadata.session import Session
 from gateway.telemetry.logging import configure_logging
 
-_REPORT_SECONDS: Final = 1.0
 _PAUSED: Final = 3
 
 
@@ -106,7 +105,7 @@ def replicate(
 
 def _pace(concurrency: int, max_mib_per_second: float | None) -> Pace:
     rate = None if max_mib_per_second is None else max_mib_per_second * MEBIBYTE
-    return Pace(concurrency=concurrency, bytes_per_second=rate, report=_reporter())
+    return Pace(concurrency=concurrency, bytes_per_second=rate, report=every_second(_told))
 
 
 def _run(settings: Settings, tenant: str | None, wanted: Wanted, pace: Pace, work: Work) -> int:
@@ -138,14 +137,6 @@ async def _work(settings: Settings, found: Located, name: str, pace: Pace, work:
         return await work(session, stores, pace, found.tenant_id)
 
 
-def _reporter() -> Callable[[Progress], None]:
-    shown = time.monotonic()
-
-    def report(progress: Progress) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= _REPORT_SECONDS:
-            shown = time.monotonic()
-            done = f"{progress.versions} objects, {progress.size_bytes} bytes"
-            print(f"{done}, {progress.changed} changed, {progress.failed} failed", file=sys.stderr)
-
-    return report
+def _told(progress: Progress) -> str:
+    done = f"{progress.versions} objects, {progress.size_bytes} bytes"
+    return f"{done}, {progress.changed} changed, {progress.failed} failed"
