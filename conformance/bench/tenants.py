@@ -55,9 +55,6 @@ def main() -> None:
         clients = make_tenants(fleet, asked.tenants)
         print(f"{len(clients)} tenants made in {time.monotonic() - began:.0f} s", flush=True)
         report(measure(fleet, clients, threads=asked.threads, seconds=asked.seconds), asked.seconds)
-        if os.environ.get("KEEP"):
-            lines = fleet.running.log.read_text().splitlines()
-            print("\n".join([line for line in lines if 'event": "request' not in line][-40:]))
 
 
 def make_tenants(fleet: Fleet, number: int) -> list[Client]:
