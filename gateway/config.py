@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.aliases import ALIASES, understood
+from gateway.texts import comma_separated
 
 MEBIBYTE: Final = 1024 * 1024
 GIBIBYTE: Final = 1024 * MEBIBYTE
@@ -272,7 +273,7 @@ class Settings(BaseSettings):
     @property
     def further_roles(self) -> frozenset[str]:
         """The Postgres roles of ``roles``."""
-        return frozenset(_parts(self.roles))
+        return frozenset(comma_separated(self.roles))
 
     @field_validator("tenant_host_pattern")
     @classmethod
@@ -290,7 +291,7 @@ class Settings(BaseSettings):
     @field_validator("roles")
     @classmethod
     def _callers(cls, value: str) -> str:
-        for role in _parts(value):
+        for role in comma_separated(value):
             if not _ROLE.fullmatch(role) or role.startswith(("pg_", "rowlock_")) or role in ("postgres", "public"):
                 raise ValueError(f"no caller can act as the role {role!r}")
         return value
@@ -298,7 +299,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: str) -> str:
-        for network in _parts(value):
+        for network in comma_separated(value):
             ipaddress.ip_network(network)
         return value
 
@@ -306,8 +307,3 @@ class Settings(BaseSettings):
     @classmethod
     def _lower_domain(cls, value: str | None) -> str | None:
         return value.strip(".").lower() if value else None
-
-
-def _parts(text: str) -> list[str]:
-    """The texts between commas, without blanks around them."""
-    return [part for piece in text.split(",") if (part := piece.strip())]

@@ -23,6 +23,7 @@ from gateway.sts.actions import Actions
 from gateway.sts.front import StsFront
 from gateway.tenants.choices import ALL_FEATURES, TenantFeatures
 from gateway.tenants.secrets import MasterKey
+from gateway.texts import comma_separated
 from gateway.wire.addressing import RESERVED_BUCKET
 from gateway.wire.body import BodyLimits
 from gateway.wire.drain import Application, Receive, Send
@@ -101,7 +102,7 @@ def open_doors(
         identify.bearer,
         tenant=tenant,
         send_idle_seconds=settings.send_idle_seconds,
-        origins=frozenset(origin.strip() for origin in settings.rest_cors_origins.split(",")),
+        origins=frozenset(comma_separated(settings.rest_cors_origins)),
     )
     signed = SignedPrefix(front, settings.s3_signed_prefix)
     dispatch = Dispatch(signed, rest, rest_port=settings.rest_port, domain=settings.domain)

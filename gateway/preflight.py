@@ -3,13 +3,13 @@
 import ssl
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 import structlog
 
 from gateway.aliases import ignored
 from gateway.config import Settings
 from gateway.errors import StartupError
+from gateway.texts import is_plain_url
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ def check_cdn(settings: Settings) -> None:
     """Refuse URLs that are none, and proxies that are told nothing. Raises StartupError, which repeats no URL: somebody
     may have written a password into it."""
     for name, url in (("ROWLOCK_CDN_URL", settings.cdn_url), ("ROWLOCK_CDN_PURGE_URL", settings.cdn_purge_url)):
-        if url is not None and not _is_plain_url(url):
+        if url is not None and not is_plain_url(url):
             raise StartupError(f"{name}: a URL begins with https:// or http:// and a host, and holds no password")
     if settings.accel is not None and not settings.trusted_proxies.strip():
         raise StartupError(
@@ -75,12 +75,3 @@ def warn_of_ignored(environment: Mapping[str, str]) -> None:
     """Name what an environment made for storage-api asks for and this server does not do: never in silence."""
     if names := ignored(environment):
         _log.warning("settings_ignored", names=names, documentation="docs/migrate-from-supabase.md")
-
-
-def _is_plain_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        has_port = parts.port != 0
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and has_port and parts.username is None

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from gateway.auth.bearer import TokenKeys, TokenVerifier
 from gateway.auth.credentials import allowed_roles
@@ -18,6 +17,7 @@ from gateway.auth.jwt import TokenRules, mint
 from gateway.config import Settings
 from gateway.context import ANONYMOUS_ROLE
 from gateway.errors import StartupError
+from gateway.texts import comma_separated, is_plain_url
 
 SECRET_FILE: Final = "jwt-secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES: Final = 48
@@ -67,7 +67,9 @@ def token_rules(settings: Settings) -> TokenRules:
 
 def rules_of(settings: Settings, audience: str | None, issuer: str | None) -> TokenRules:
     """What claims must say where audiences and issuers are these lists, with commas between."""
-    return TokenRules(allowed_roles(settings), _names(audience), _names(issuer))
+    return TokenRules(
+        allowed_roles(settings), frozenset(comma_separated(audience or "")), frozenset(comma_separated(issuer or ""))
+    )
 
 
 def anon_key(settings: Settings) -> str | None:
@@ -123,16 +125,6 @@ def _document(text: str) -> Mapping[str, Any]:
 def _url(text: str | None) -> str | None:
     if text is None:
         return None
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
-        usable = usable and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable or not text.isascii() or not text.isprintable() or " " in text:
+    if not is_plain_url(text):
         raise StartupError("ROWLOCK_JWKS_URL must be an http or https URL without user and password")
     return text
-
-
-def _names(text: str | None) -> frozenset[str]:
-    return frozenset(name for part in (text or "").split(",") if (name := part.strip()))

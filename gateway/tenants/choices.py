@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from gateway.tenants.errors import RegistryError
+from gateway.texts import is_of_this_machine, is_plain_url
 
 _MAX_NAMED: Final = 20
 _MAX_URL_LENGTH: Final = 2048
@@ -63,12 +63,6 @@ NO_BACKENDS: Final = TenantBackends()
 
 def check_jwks_url(url: str) -> None:
     """Raise RegistryError unless keys can be fetched from this URL: https, or http on this machine; no password."""
-    try:
-        parts = urlsplit(url)
-        near = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        usable = parts.scheme == "https" or (parts.scheme == "http" and near)
-        usable = usable and bool(parts.hostname) and parts.username is None and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not (usable and len(url) <= _MAX_URL_LENGTH and url.isascii() and url.isprintable() and " " not in url):
+    usable = is_plain_url(url, ("https",)) or (is_plain_url(url) and is_of_this_machine(url))
+    if not usable or len(url) > _MAX_URL_LENGTH:
         raise RegistryError("a jwks_url is an https URL without user and password")

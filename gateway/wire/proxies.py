@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from gateway.texts import comma_separated
+
 
 class TrustedProxies:
     """Networks (CIDR) with commas between; none by default."""
 
     def __init__(self, networks: str) -> None:
-        self._networks: Final = tuple(
-            ipaddress.ip_network(part.strip()) for part in networks.split(",") if part.strip()
-        )
+        self._networks: Final = tuple(ipaddress.ip_network(part) for part in comma_separated(networks))
         self._trusts = lru_cache(maxsize=1024)(self._look)
 
     def __call__(self, scope: Mapping[str, Any]) -> bool:
