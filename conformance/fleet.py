@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -15,10 +16,12 @@ from botocore.exceptions import ClientError
 from psycopg import sql
 
 from conformance import server as product
+from conformance.rawhttp import RawClient
 from conformance.server import RunningServer
 from conformance.target import Target
 
 ADMIN_KEY: Final = "an admin key of the tests"
+REVOCATION_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,30 @@ def refusal(call: Callable[..., Any], **arguments: Any) -> tuple[int, str]:
         call(**arguments)
     answer = refused.value.response
     return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
+
+
+def anonymous(fleet: Fleet, host: str, path: str, method: str = "GET") -> tuple[int, bytes]:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", fleet.running.port, timeout=30)) as connection:
+        connection.request(method, path, headers={"Host": host})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def until_refused(client: Client, code: str) -> float:
+    """Seconds until the last request that was let in, before thirty in a row, over as many connections and so over all
+    workers, were refused."""
+    raw = RawClient(client.target)
+    began = last = time.monotonic()
+    refused = 0
+    while refused < 30:
+        assert time.monotonic() - began < 3 * REVOCATION_SECONDS, "the key is not refused"
+        answer = raw("GET", "/")
+        if answer.status == 200:
+            refused, last = 0, time.monotonic()
+        else:
+            refused += 1
+            assert answer.refusal() == (403, code)
+    return last - began
 
 
 def free_port() -> int:
